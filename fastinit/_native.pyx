@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The Cython border: check sizes, drop the GIL, call C, turn a status into an error.
+
+No arithmetic beyond sizes and no loops over numbers live here; the numbers are made in src_c/.
+"""
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastinit._native cimport (
+    FI_OK,
+    fi_dtype_size,
+    fi_fill,
+    fi_isa_active,
+    fi_isa_name,
+    fi_isa_select,
+    fi_isa_supported,
+    fi_map,
+    fi_philox4x32,
+    fi_rows,
+    fi_spec,
+    fi_status,
+    fi_words,
+)
+
+
+cdef int check(fi_status status) except -1:
+    if status != FI_OK:
+        raise ValueError("fastinit's C layer was given an argument outside its range")
+    return 0
+
+
+cdef class Spec:
+    """What to draw: a stream, a distribution and its numbers, as C has them.  Immutable."""
+
+    cdef fi_spec c
+    cdef uint32_t dtype
+    cdef readonly size_t item_size
+
+    def __cinit__(
+        self,
+        *,
+        uint32_t dtype,
+        uint32_t distribution,
+        uint64_t key,
+        uint64_t subsequence,
+        double shift=0.0,
+        double scale=1.0,
+        double low=0.0,
+        double high=0.0,
+        base=(0.0, 0.0),
+        slope=(0.0, 0.0),
+        uint32_t sign_and=0,
+        uint32_t sign_xor=0,
+        uint32_t octave=0,
+        uint64_t pattern=0,
+    ):
+        self.dtype = dtype
+        self.item_size = fi_dtype_size(dtype)
+        if self.item_size == 0:
+            raise ValueError(f"dtype code {dtype} is unknown to the C layer")
+        self.c.distribution = distribution
+        self.c.key = key
+        self.c.subsequence = subsequence
+        self.c.shift = shift
+        self.c.scale = scale
+        self.c.low = low
+        self.c.high = high
+        self.c.base[0], self.c.base[1] = base
+        self.c.slope[0], self.c.slope[1] = slope
+        self.c.sign_and = sign_and
+        self.c.sign_xor = sign_xor
+        self.c.octave = octave
+        self.c.pattern = pattern
+
+
+def fill(unsigned char[::1] out not None, Spec spec not None, uint64_t start):
+    """Fill `out` (writable bytes, a whole number of elements) with the elements from `start`."""
+    fill_rows(out, spec, start, 0, 1, out.shape[0] // spec.item_size, out.shape[0])
+
+
+def fill_rows(
+    unsigned char[::1] out not None,
+    Spec spec not None,
+    uint64_t start,
+    uint64_t start_step,
+    size_t rows,
+    size_t count,
+    size_t out_step,
+):
+    """Fill `rows` rows of `count` elements, `out_step` bytes apart in `out`.
+
+    Row r takes its elements from `start + r * start_step` on.  Rows may not overlap nor leave
+    `out`, which is checked.
+    """
+    cdef size_t size = <size_t>out.shape[0]
+    cdef fi_rows c_rows
+    cdef fi_status status
+    if rows == 0 or count == 0:
+        return
+    if count > size // spec.item_size or out_step < count * spec.item_size:
+        raise ValueError(f"rows of {count} elements do not fit in {size} bytes")
+    if rows - 1 > (size - count * spec.item_size) // out_step:
+        raise ValueError(f"{rows} rows {out_step} bytes apart do not fit in {size} bytes")
+    c_rows.start = start
+    c_rows.start_step = start_step
+    c_rows.count = count
+    c_rows.rows = rows
+    c_rows.out_step = <ptrdiff_t>out_step
+    with nogil:
+        status = fi_fill(&out[0], spec.dtype, &c_rows, &spec.c)
+    check(status)
+
+
+def words(uint32_t[::1] out not None, uint64_t start, uint64_t key, uint64_t subsequence):
+    """Fill `out` with the raw words of a stream from word `start`."""
+    cdef size_t count = <size_t>out.shape[0]
+    cdef fi_status status
+    if count == 0:
+        return
+    with nogil:
+        status = fi_words(&out[0], start, count, key, subsequence)
+    check(status)
+
+
+def map_words(unsigned char[::1] out not None, Spec spec not None, const uint32_t[::1] words):
+    """Put in `out` the values that the words `words` stand for; two words a float64 value."""
+    cdef size_t count = <size_t>words.shape[0], per_value = 2 if spec.item_size == 8 else 1
+    cdef fi_status status
+    if count == 0:
+        return
+    if <size_t>out.shape[0] * per_value != count * spec.item_size:
+        raise ValueError(f"{count} words do not make {out.shape[0]} bytes of values")
+    with nogil:
+        status = fi_map(&out[0], spec.dtype, &words[0], count, &spec.c)
+    check(status)
+
+
+def philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1):
+    """One Philox4x32-10 block."""
+    cdef uint32_t[4] counter = [c0, c1, c2, c3]
+    cdef uint32_t[2] key = [k0, k1]
+    cdef uint32_t[4] out
+    fi_philox4x32(out, counter, key)
+    return out[0], out[1], out[2], out[3]
+
+
+def select_isa(name):
+    """Put the instruction set `name` in force, or the best one for None; False if it cannot be."""
+    cdef bytes text
+    if name is None:
+        return fi_isa_select(NULL) == FI_OK
+    text = name.encode()
+    return fi_isa_select(text) == FI_OK
+
+
+def active_isa():
+    """The name of the instruction set in force."""
+    return fi_isa_active().decode()
+
+
+def isas():
+    """Every instruction set of this build, best first, and whether this machine has it."""
+    found = {}
+    index = 0
+    while fi_isa_name(index) != NULL:
+        found[fi_isa_name(index).decode()] = bool(fi_isa_supported(index))
+        index += 1
+    return found

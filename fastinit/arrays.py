@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""Drawing into memory: `fill`, `array` and the `Sampler` that files are written with.
+
+A fill is cut into chunks (chunks.py), which threads claim one by one; each is a GIL-free call.
+Nothing here knows of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, SupportsIndex, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastinit import _native, parallel
+from fastinit.chunks import chunks
+from fastinit.distributions import Distribution
+from fastinit.dtypes import DType, resolve
+from fastinit.fans import check_shape
+from fastinit.regions import Region, RegionLike, region_of
+from fastinit.schemes import Scheme, scheme
+from fastinit.stream import stream
+
+ONE_THREAD = 2**18
+"""Up to so many elements one thread is as fast as several; see benchmarks/README.md."""
+
+Array = TypeVar("Array", bound=npt.NDArray[Any])
+Recipe = Scheme | Distribution | str
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """One tensor's values, ready to be drawn from anywhere in it, by many threads at once."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    spec: _native.Spec
+
+    def draw(self, out: memoryview | npt.NDArray[np.uint8], start: int) -> None:
+        """Fill the bytes `out` with the elements from `start` on, in row-major order."""
+        _native.fill(out, self.spec, start)
+
+
+def sampler(
+    recipe: Recipe, shape: tuple[int, ...], *, seed: SupportsIndex, name: str, dtype: Any
+) -> Sampler:
+    """The sampler of a whole tensor.  Everything that can be wrong is found out here."""
+    kind, dims = resolve(dtype), check_shape(shape)
+    if isinstance(recipe, str):
+        recipe = scheme(recipe)
+    if isinstance(recipe, Scheme):
+        recipe = recipe.distribution(dims)
+    if not isinstance(recipe, Distribution):
+        raise TypeError(f"scheme is {recipe!r}: need one such as fastinit.normal(std=0.02)")
+    return Sampler(dims, kind, recipe.spec(kind, stream(seed, name)))
+
+
+def fill(
+    out: Array,
+    scheme: Recipe,
+    *,
+    seed: SupportsIndex,
+    name: str,
+    shape: Iterable[SupportsIndex] | None = None,
+    region: RegionLike = None,
+    threads: int | None = None,
+) -> Array:
+    """Fill `out` with the tensor `name`, or with a region of it, and return `out`.
+
+    Every value is a function of the seed, the name, the element's row-major number in the whole
+    tensor and the distribution; never of strides, threads or what else is filled.
+
+    Args:
+        out: a writable NumPy array, of any strides, or a memory map.
+        scheme: such as ``fastinit.he_normal()``, or its text form.
+        seed: 0 <= seed < 2**64.
+        name: the tensor's name; another name gives other values.
+        shape: of the whole tensor; out's own if not given.  Scales come from it.
+        region: which part of the whole tensor `out` holds: slices and integers
+            (``np.s_[4096:8192, :]``), or a range of row-major element numbers; all if None.
+        threads: how many; if None, FASTINIT_THREADS or the CPUs this process may use.
+
+    Returns:
+        `out`.
+
+    Raises:
+        TypeError: `out` is not an array; an index, seed or name of the wrong kind.
+        ValueError: `out` is read-only, of another shape than the region or of a dtype that is
+            not supported; a seed or scale out of range.  Nothing has been written then.
+        IndexError: the region leaves the tensor.
+
+    If it is interrupted, part of `out` has been filled.
+
+    >>> import numpy as np
+    >>> import fastinit as fi
+    >>> whole = fi.fill(np.empty((6, 4), "float32"), fi.he_normal(), seed=0, name="w")
+    >>> rows = np.empty((2, 4), "float32")
+    >>> rows = fi.fill(rows, fi.he_normal(), seed=0, name="w", shape=(6, 4), region=np.s_[2:4])
+    >>> bool((rows == whole[2:4]).all())
+    True
+    """
+    _check_out(out)
+    dims = out.shape if shape is None else check_shape(shape)
+    part = region_of(dims, region)
+    if out.shape != part.shape:
+        raise ValueError(
+            f"out has shape {out.shape}, but the region of shape {dims} has shape {part.shape}"
+        )
+    source = sampler(scheme, dims, seed=seed, name=name, dtype=out.dtype)
+    _fill(out, source, part, threads)
+    return out
+
+
+def array(
+    shape: Iterable[SupportsIndex] | SupportsIndex,
+    scheme: Recipe,
+    *,
+    seed: SupportsIndex,
+    name: str,
+    dtype: Any = "float32",
+    region: RegionLike = None,
+    threads: int | None = None,
+) -> npt.NDArray[Any]:
+    """A new array with the tensor `name`, or with a region of it.
+
+    Args:
+        shape: of the whole tensor, not of the region.
+        dtype: "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2" or "float64", or
+            such a NumPy dtype.  The narrow types are the float32 values rounded once.
+        scheme, seed, name, region, threads: as for `fill`.
+
+    Returns:
+        A C-contiguous array of the region's shape.
+
+    Raises:
+        As `fill`; before anything is allocated.
+
+    >>> import fastinit as fi
+    >>> fi.array((2, 3), fi.normal(std=0.02), seed=0, name="w", dtype="bfloat16").dtype
+    dtype(bfloat16)
+    """
+    dims = check_shape(shape)
+    part = region_of(dims, region)
+    source = sampler(scheme, dims, seed=seed, name=name, dtype=dtype)
+    out = np.empty(part.shape, source.dtype.numpy)
+    _fill(out, source, part, threads)
+    return out
+
+
+def _check_out(out: Any) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(
+            f"out is a {type(out).__name__}: need a NumPy array; for a torch tensor on the CPU "
+            "pass tensor.detach().numpy(), which shares its memory"
+        )
+    if not out.flags.writeable:
+        raise ValueError("out is read-only: pass a writable array, or open the memory map 'r+'")
+    if any(stride == 0 and dim > 1 for stride, dim in zip(out.strides, out.shape, strict=True)):
+        raise ValueError(f"out has strides {out.strides}: several elements share one place")
+
+
+def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, threads: int | None) -> None:
+    if part.count == 0:
+        return
+    if part.count <= ONE_THREAD and threads is None:
+        workers = 1
+    else:
+        workers = parallel.thread_count(threads)
+    plain = out.view(f"u{source.dtype.size}")  # only copied: NumPy need not know bfloat16
+    parallel.run(chunks(plain, part), lambda chunk: chunk.draw(source.spec), workers)

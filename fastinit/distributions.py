@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+"""Distributions: what values a tensor's elements take, and the numbers the kernels need for it.
+
+Scales are worked out here in float64 and rounded once.  Nothing here knows of shapes or memory.
+docs/stream.md defines every number a `Spec` is given.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastinit import _native, gaussian
+from fastinit.dtypes import DType
+from fastinit.stream import Stream
+
+UNIFORM, NORMAL, CLIPPED, SYMMETRIC, TRUNCATED, CONSTANT = range(6)  # enum fi_distribution
+SIGN = 0x80000000
+
+NEAREST_FAR_BOUND = 13.0
+"""A truncation may not begin further out than this many sigma."""
+NARROWEST = 2.0**-10
+"""A truncation may not be narrower than this many sigma."""
+
+
+def _reach(dtype: DType) -> float:
+    """More sigma than any plain normal of this type can be out: 6.34 or, from 64 bits, 9.16."""
+    return 9.2 if dtype.name == "float64" else 6.4
+
+
+def _rounded(dtype: DType, *numbers: float) -> list[float]:
+    """The numbers as the kernels take them: float64, or rounded once to float32."""
+    if dtype.name == "float64":
+        return list(numbers)
+    with np.errstate(over="ignore"):
+        return [float(np.float32(number)) for number in numbers]
+
+
+def _finite(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise ValueError(f"{name} is {number}: need a finite number")
+
+
+class Distribution(ABC):
+    """What values elements take, each from its own word."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> float:
+        """The exact mean of the values before any rounding."""
+
+    @property
+    @abstractmethod
+    def std(self) -> float:
+        """The exact standard deviation of the values before any rounding."""
+
+    @abstractmethod
+    def _numbers(self, dtype: DType) -> Mapping[str, Any]:
+        """The arguments of `_native.Spec` beside the stream and the dtype."""
+
+    def spec(self, dtype: DType, stream: Stream) -> _native.Spec:
+        """What the kernels need to draw from `stream` as `dtype`.
+
+        Raises:
+            ValueError: the values, or all values in the interval, do not exist in `dtype`.
+        """
+        return _native.Spec(
+            dtype=dtype.code,
+            key=stream.seed,
+            subsequence=stream.subsequence,
+            **self._numbers(dtype),
+        )
+
+
+def _interval(dtype: DType, low: float, high: float) -> dict[str, float]:
+    """The closed interval of `dtype` values inside [low, high]; infinite bounds saturate."""
+    inner_low, inner_high = dtype.at_least(low), dtype.at_most(high)
+    if inner_low > inner_high:
+        raise ValueError(
+            f"no {dtype.name} number lies between {low!r} and {high!r}: "
+            "widen the interval or take a wider dtype"
+        )
+    return {"low": inner_low, "high": inner_high}
+
+
+def _check_fits(dtype: DType, what: str, low: float, high: float) -> None:
+    if not (dtype.fits(low) and dtype.fits(high)):
+        raise ValueError(
+            f"{what} can reach {max(abs(low), abs(high)):.6g}, beyond {dtype.name}'s largest "
+            f"number {dtype.largest:.6g}: take a smaller scale or a wider dtype"
+        )
+
+
+@dataclass(frozen=True)
+class Constant(Distribution):
+    """One value everywhere."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        _finite(value=self.value)
+
+    @property
+    def mean(self) -> float:
+        return self.value
+
+    @property
+    def std(self) -> float:
+        return 0.0
+
+    def _numbers(self, dtype: DType) -> Mapping[str, Any]:
+        _check_fits(dtype, "constant", self.value, self.value)
+        element = np.array(dtype.round(self.value)).astype(dtype.numpy)
+        return {
+            "distribution": CONSTANT,
+            "pattern": int.from_bytes(element.tobytes(), "little"),
+        }
+
+
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """Evenly spread over [low, high]: 2**24 equally likely values (float64: 2**53)."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _finite(low=self.low, high=self.high)
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low!r} and high {self.high!r}: need low <= high")
+
+    @property
+    def mean(self) -> float:
+        return self.low / 2 + self.high / 2
+
+    @property
+    def std(self) -> float:
+        return (self.high / 2 - self.low / 2) / math.sqrt(3.0)
+
+    def _numbers(self, dtype: DType) -> Mapping[str, Any]:
+        _check_fits(dtype, "uniform", self.low, self.high)
+        half = self.high / 2 - self.low / 2
+        step = half * (2.0**-53 if dtype.name == "float64" else 2.0**-24)
+        scale, shift = _rounded(dtype, step, self.mean)
+        interval = _interval(dtype, self.low, self.high)
+        return {"distribution": UNIFORM, "scale": scale, "shift": shift, **interval}
+
+
+@dataclass(frozen=True)
+class _Gaussian(Distribution):
+    """What all kinds of normal share: the sigma and the centre of the bell."""
+
+    sigma: float
+    centre: float
+
+    def __post_init__(self) -> None:
+        _finite(std=self.sigma, mean=self.centre)
+        if self.sigma < 0:
+            raise ValueError(f"std is {self.sigma!r}: need std >= 0")
+
+    def _bell(self, dtype: DType) -> dict[str, float]:
+        scale, shift = _rounded(dtype, self.sigma, self.centre)
+        return {"scale": scale, "shift": shift}
+
+
+@dataclass(frozen=True)
+class Normal(_Gaussian):
+    """The plain normal, out to 6.34 sigma (float64: 9.15)."""
+
+    @property
+    def mean(self) -> float:
+        return self.centre
+
+    @property
+    def std(self) -> float:
+        return self.sigma
+
+    def _numbers(self, dtype: DType) -> Mapping[str, Any]:
+        low = self.centre - _reach(dtype) * self.sigma
+        high = self.centre + _reach(dtype) * self.sigma
+        interval = {"low": -dtype.largest, "high": dtype.largest}
+        if dtype.size > 1:  # float8 saturates instead
+            _check_fits(dtype, "normal", low, high)
+        return {"distribution": NORMAL, **self._bell(dtype), **interval}
+
+
+@dataclass(frozen=True)
+class _Bounded(_Gaussian):
+    """A normal with bounds in units of sigma from the centre; they may be infinite."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.low < self.high:  # also catches NaN
+            raise ValueError(f"low is {self.low!r} and high {self.high!r}: need low < high")
+
+    def _clamp(self, dtype: DType) -> dict[str, float]:
+        reach = _reach(dtype)
+        low, high = max(self.low, -reach), min(self.high, reach)
+        if self.low > reach or self.high < -reach:
+            low, high = self.low, self.high
+        if dtype.size > 1:
+            _check_fits(dtype, "normal", *(self._at(bound) for bound in (low, high)))
+        return _interval(dtype, self._at(self.low), self._at(self.high))
+
+    def _at(self, bound: float) -> float:
+        return self.centre if self.sigma == 0 else self.centre + bound * self.sigma
+
+    @property
+    def mean(self) -> float:
+        return self.centre + self._moments()[0] * self.sigma
+
+    @property
+    def std(self) -> float:
+        return self._moments()[1] * self.sigma
+
+    @abstractmethod
+    def _moments(self) -> tuple[float, float]:
+        """Mean and standard deviation for centre 0 and sigma 1."""
+
+
+@dataclass(frozen=True)
+class ClippedNormal(_Bounded):
+    """min(max(normal, low), high): the mass outside sits on the bounds."""
+
+    def _moments(self) -> tuple[float, float]:
+        return gaussian.clipped_moments(self.low, self.high)
+
+    def _numbers(self, dtype: DType) -> Mapping[str, Any]:
+        return {"distribution": CLIPPED, **self._bell(dtype), **self._clamp(dtype)}
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(_Bounded):
+    """The normal given that it lies between the bounds: no mass sits on them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        nearest = max(self.low, -self.high)
+        if nearest > NEAREST_FAR_BOUND:
+            raise ValueError(
+                f"low is {self.low!r} and high {self.high!r}: the bound nearer to the mean may be "
+                f"at most {NEAREST_FAR_BOUND:g} sigma out; there is no probability left beyond"
+            )
+        if self.high - self.low < NARROWEST:
+            raise ValueError(
+                f"low is {self.low!r} and high {self.high!r}: an interval narrower than 2**-10 "
+                "sigma cannot be told from a uniform one; use uniform(low, high)"
+            )
+
+    def _moments(self) -> tuple[float, float]:
+        return gaussian.truncated_moments(self.low, self.high)
+
+    def _numbers(self, dtype: DType) -> Mapping[str, Any]:
+        return {**self._tails(dtype), **self._bell(dtype), **self._clamp(dtype)}
+
+    def _tails(self, dtype: DType) -> dict[str, Any]:
+        """Which tail probability a word stands for; docs/stream.md, "Truncated normal"."""
+        mirrored = self.high <= 0
+        low, high = (-self.high, -self.low) if mirrored else (self.low, self.high)
+        total = gaussian.mass(low, high)
+        far = gaussian.tail(high)
+        octave = 0
+        if low < 0:  # the centre lies inside: each half of the words counts from its own end
+            near, signs = gaussian.tail(-low), {"sign_and": SIGN}
+            bases, slopes = [far, near], [total, total]
+            distribution = SYMMETRIC if -low == high else TRUNCATED
+        else:  # both ends on one side: all words count in one tail
+            near, signs = gaussian.tail(low), {"sign_xor": SIGN if mirrored else 0}
+            bases, slopes = [far, near], [total, -total]
+            distribution = TRUNCATED
+            octave = max(0, -1 - math.frexp(near)[1])
+        if mirrored:
+            bases.reverse()
+            slopes.reverse()
+        if dtype.name == "float64":
+            octave, base_unit, slope_unit = 0, 1.0, 2.0**-64
+        else:
+            base_unit, slope_unit = 2.0 ** (32 + octave), 2.0**octave
+        return {
+            "distribution": distribution,
+            "base": tuple(_rounded(dtype, *(base * base_unit for base in bases))),
+            "slope": tuple(_rounded(dtype, *(slope * slope_unit for slope in slopes))),
+            "octave": octave,
+            **signs,
+        }

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Which instruction set the kernels use: the best this machine has, unless one is forced."""
+
+from __future__ import annotations
+
+import os
+
+from fastinit import _native
+from fastinit.errors import BackendError
+
+VARIABLE = "FASTINIT_ISA"
+
+
+def available() -> tuple[str, ...]:
+    """The instruction sets that this build and this machine both have, best first."""
+    return tuple(name for name, supported in _native.isas().items() if supported)
+
+
+def active() -> str:
+    """The one in force."""
+    return _native.active_isa()
+
+
+def select(name: str | None = None) -> str:
+    """Put `name` in force, or the best one for None, and return its name.
+
+    No bit of any value depends on it.
+
+    Raises:
+        BackendError: no such instruction set, or this machine lacks it.
+    """
+    if not _native.select_isa(name):
+        what = "does not exist here" if name not in _native.isas() else "is not in this machine"
+        raise BackendError(
+            f"instruction set {name!r} {what}: choose from {', '.join(available())}"
+        )
+    return active()
+
+
+def select_from_environment() -> None:
+    """Put in force what FASTINIT_ISA names, or else the best one."""
+    name = os.environ.get(VARIABLE) or None
+    try:
+        select(name)
+    except BackendError as error:
+        raise BackendError(f"{VARIABLE}={name}: {error}") from None

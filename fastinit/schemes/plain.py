@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""Schemes whose scale is given: they look at no fan.  Scaled ones are in scaled.py."""
+
+from __future__ import annotations
+
+from fastinit import distributions, gaussian
+from fastinit.schemes.scheme import Rule, maker
+
+
+def _check_flag(name: str, value: bool) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}: need True or False")
+
+
+@maker
+def uniform(low: float, high: float) -> Rule:
+    r"""Evenly spread over [low, high].
+
+    .. math:: w \sim \mathcal U[\text{low}, \text{high}], \quad
+              \sigma = (\text{high} - \text{low}) / \sqrt{12}
+
+    Args:
+        low, high: the bounds, low <= high, in the units of the weights.  No value lies outside
+            after rounding to any dtype.
+
+    Raises:
+        ValueError: not finite, or low > high.
+
+    Who differs: PyTorch's is half-open; JAX's ``uniform(scale)`` is one-sided, [0, scale).
+
+    >>> print(uniform(-0.1, 0.1))
+    uniform(low=-0.1, high=0.1)
+    """
+    found = distributions.Uniform(low, high)
+    return lambda shape: found
+
+
+@maker
+def normal(std: float = 1.0, mean: float = 0.0) -> Rule:
+    r"""The plain normal distribution.
+
+    .. math:: w \sim \mathcal N(\text{mean}, \text{std}^2)
+
+    Args:
+        std: standard deviation, >= 0.
+        mean: the centre.
+
+    Raises:
+        ValueError: not finite, or std < 0.
+
+    A value comes from one 32-bit word, so none is further out than 6.34 sigma (float64: 9.15).
+    Who differs: JAX's default std is 0.01, Keras's 0.05.
+
+    >>> print(normal(std=0.02))
+    normal(std=0.02)
+    """
+    found = distributions.Normal(std, mean)
+    return lambda shape: found
+
+
+@maker
+def truncated_normal(
+    std: float = 1.0,
+    mean: float = 0.0,
+    low: float = -2.0,
+    high: float = 2.0,
+    corrected: bool = False,
+) -> Rule:
+    r"""The normal distribution given that it lies between two bounds.
+
+    Args:
+        std: standard deviation of the bell before it is truncated; with `corrected`, of the
+            values that come out.
+        mean: the centre of the bell.
+        low, high: the bounds, **in units of the bell's sigma** from `mean`; may be infinite.
+        corrected: widen the bell by 1 / s, s the standard deviation of a standard normal
+            truncated to [low, high]: 0.8796 at 2 sigma, 0.9866 at 3.
+
+    Raises:
+        ValueError: not low < high, an interval that begins beyond 13 sigma or is narrower than
+            2**-10, std < 0 or not finite.
+
+    Who differs: PyTorch's ``trunc_normal_(a, b)`` takes absolute bounds (its default, -2 and 2,
+    cuts nothing off at std 0.02) and does not correct.  JAX's ``truncated_normal`` has these
+    bounds and does not correct; its ``variance_scaling`` does.
+
+    >>> print(truncated_normal(std=0.02, low=-3, high=3))
+    truncated_normal(std=0.02, low=-3, high=3)
+    """
+    _check_flag("corrected", corrected)
+    found = distributions.TruncatedNormal(std, mean, low, high)
+    if corrected:
+        spread = gaussian.truncated_moments(low, high)[1]
+        found = distributions.TruncatedNormal(std / spread, mean, low, high)
+    return lambda shape: found
+
+
+@maker
+def clipped_normal(
+    std: float = 1.0,
+    mean: float = 0.0,
+    low: float = -2.0,
+    high: float = 2.0,
+    corrected: bool = False,
+) -> Rule:
+    r"""min(max(normal, low), high): what lies outside the bounds sits on them.
+
+    Another distribution than the truncated one: at 2 sigma each bound holds 2.28 % of the mass.
+
+    Args:
+        std: standard deviation of the bell before it is clipped; with `corrected`, of the values
+            that come out.
+        mean: the centre of the bell.
+        low, high: the bounds, in units of the bell's sigma from `mean`; may be infinite.
+        corrected: widen the bell by 1 / s, s the standard deviation of a standard normal clipped
+            to [low, high]: 0.9594 at 2 sigma, 0.9975 at 3.
+
+    Raises:
+        ValueError: not low < high, std < 0 or not finite, or `corrected` where next to no mass
+            lies between the bounds.
+
+    >>> print(clipped_normal(std=0.02, corrected=True))
+    clipped_normal(std=0.02, corrected=True)
+    """
+    _check_flag("corrected", corrected)
+    found = distributions.ClippedNormal(std, mean, low, high)
+    if corrected:
+        spread = gaussian.clipped_moments(low, high)[1]
+        if spread == 0:
+            raise ValueError(
+                f"low is {low!r} and high {high!r}: every value lies on one bound, so no std can "
+                "be reached; move the bounds towards the mean"
+            )
+        found = distributions.ClippedNormal(std / spread, mean, low, high)
+    return lambda shape: found
+
+
+@maker
+def constant(value: float) -> Rule:
+    """The same value everywhere, rounded to the dtype; it must be finite there.
+
+    >>> print(constant(0.5))
+    constant(value=0.5)
+    """
+    found = distributions.Constant(value)
+    return lambda shape: found
+
+
+@maker
+def zeros() -> Rule:
+    """Zero everywhere: biases.
+
+    >>> print(zeros())
+    zeros()
+    """
+    return lambda shape: distributions.Constant(0.0)
+
+
+@maker
+def ones() -> Rule:
+    """One everywhere: the scales of normalisation layers.
+
+    >>> print(ones())
+    ones()
+    """
+    return lambda shape: distributions.Constant(1.0)

@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: MIT
+"""Schemes whose scale follows from the fans: variance scaling and its named cases.
+
+One engine, `_scaled`, and thin names over it.  All work is in float64 from the whole shape.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+from fastinit import gaussian
+from fastinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
+from fastinit.fans import Axes, check_layout, fans
+from fastinit.schemes.scheme import Rule, maker
+
+Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
+Shape = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
+
+CUT = 2.0
+"""Where JAX's and Keras's truncated normals are truncated, in sigma of the bell."""
+
+NONLINEARITIES = (
+    "linear", "identity", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu",
+)  # fmt: skip
+
+
+def gain(nonlinearity: str, param: float | None = None) -> float:
+    r"""The factor on the standard deviation that suits a nonlinearity.
+
+    ===========================================  =================================
+    linear, identity, conv\*, sigmoid            1
+    tanh                                         5/3
+    relu                                         :math:`\sqrt 2`
+    leaky_relu                                   :math:`\sqrt{2 / (1 + \text{slope}^2)}`
+    selu                                         3/4
+    ===========================================  =================================
+
+    Args:
+        nonlinearity: one of the names above.
+        param: the negative slope of leaky_relu, 0.01 if not given; no other takes one.
+
+    Raises:
+        ValueError: an unknown name, or a `param` that the nonlinearity does not take.
+
+    Source:
+        ``torch.nn.init.calculate_gain``.  relu: He, Zhang, Ren, Sun (2015), arXiv:1502.01852.
+        selu's 3/4 is empirical; Klambauer et al. (2017), arXiv:1706.02515, use lecun_normal.
+
+    >>> gain("leaky_relu", 1.0)
+    1.0
+    """
+    if nonlinearity not in NONLINEARITIES:
+        raise ValueError(
+            f"nonlinearity {nonlinearity!r} is unknown: choose from {', '.join(NONLINEARITIES)}"
+        )
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)) or math.isnan(slope):
+            raise ValueError(f"the slope of leaky_relu is {slope!r}: need a number")
+        return math.sqrt(2.0 / (1.0 + slope * slope))
+    if param is not None:
+        raise ValueError(f"nonlinearity {nonlinearity!r} takes no param; {param!r} was given")
+    return {"tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}.get(nonlinearity, 1.0)
+
+
+def _divisor(mode: Mode, fan_in: int, fan_out: int) -> float:
+    """What the scale is divided by; 1 for a tensor of no elements."""
+    if mode == "fan_geo_avg":
+        found = math.sqrt(fan_in) * math.sqrt(fan_out)
+    elif mode == "fan_avg":
+        found = (fan_in + fan_out) / 2
+    else:
+        found = float(fan_in if mode == "fan_in" else fan_out)
+    return found or 1.0
+
+
+def _distribution(variance: float, shape: Shape) -> Distribution:
+    """Centred on 0, with `variance` after any truncation."""
+    if shape == "uniform":
+        bound = math.sqrt(3.0 * variance)
+        return Uniform(-bound, bound)
+    std = math.sqrt(variance)
+    if shape == "truncated_normal":
+        return TruncatedNormal(std / gaussian.truncated_moments(-CUT, CUT)[1], 0.0, -CUT, CUT)
+    return Normal(std, 0.0)
+
+
+def _scaled(
+    scale: float,
+    mode: Mode,
+    shape: Shape,
+    layout: str,
+    in_axis: Axes | None,
+    out_axis: Axes | None,
+    batch_axis: Axes,
+) -> Rule:
+    """The rule of variance `scale` / fan.  Everything but the tensor's shape is checked here."""
+    if not (math.isfinite(scale) and scale >= 0):
+        raise ValueError(f"scale is {scale!r}: need a finite number >= 0")
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode {mode!r} is unknown: choose from {', '.join(get_args(Mode))}")
+    if shape not in get_args(Shape):
+        raise ValueError(
+            f"distribution {shape!r} is unknown: choose from {', '.join(get_args(Shape))}"
+        )
+    check_layout(layout)
+    if (in_axis is None) != (out_axis is None):
+        raise ValueError("in_axis and out_axis go together: give both or neither")
+
+    def rule(dims: tuple[int, ...]) -> Distribution:
+        fan_in, fan_out = fans(
+            dims, layout=layout, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis
+        )
+        return _distribution(scale / _divisor(mode, fan_in, fan_out), shape)
+
+    return rule
+
+
+@maker
+def variance_scaling(
+    scale: float = 1.0,
+    mode: Mode = "fan_in",
+    distribution: Shape = "truncated_normal",
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Weights of variance scale / n, n a fan: the rule behind most of the others.
+
+    .. math:: \sigma^2 = \text{scale} / n, \quad n \in \{ f_\text{in}, f_\text{out},
+              (f_\text{in} + f_\text{out}) / 2, \sqrt{f_\text{in} f_\text{out}} \}
+
+    Args:
+        scale: factor on the variance, >= 0 (a gain squared).
+        mode: "fan_in", "fan_out", "fan_avg" or "fan_geo_avg".
+        distribution: "truncated_normal" (at 2 sigma, corrected, so that the values have this
+            variance), "normal" or "untruncated_normal" (plain), or "uniform".
+        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+
+    Raises:
+        ValueError: scale negative or not finite, an unknown mode, distribution or layout; when
+            it meets a shape, one without such axes.
+
+    Source:
+        ``jax.nn.initializers.variance_scaling``.  Who differs: Keras's "normal" is truncated.
+
+    >>> variance_scaling(2.0, "fan_avg", "uniform").distribution((300, 100)).high
+    0.17320508075688773
+    """
+    return _scaled(scale, mode, distribution, layout, in_axis, out_axis, batch_axis)
+
+
+def _checked_gain(value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"gain is {value!r}: need a finite number >= 0")
+    return value * value
+
+
+@maker
+def xavier_uniform(
+    gain: float = 1.0,
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Uniform weights that keep variance both forwards and backwards; PyTorch's convention.
+
+    .. math:: w \sim \mathcal U[-a, a], \quad
+              a = \text{gain} \sqrt{6 / (f_\text{in} + f_\text{out})}
+
+    Args:
+        gain: factor on the standard deviation, >= 0; see `fastinit.gain`.
+        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+
+    Raises:
+        ValueError: gain negative or not finite, an unknown layout, a shape without fans.
+
+    Source:
+        Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward
+        neural networks", eq. 16, https://proceedings.mlr.press/v9/glorot10a.html;
+        ``torch.nn.init.xavier_uniform_``.
+
+    >>> xavier_uniform().distribution((100, 50)).high
+    0.2
+    """
+    scale = _checked_gain(gain)
+    return _scaled(scale, "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def xavier_normal(
+    gain: float = 1.0,
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Plain normal weights that keep variance both forwards and backwards; PyTorch's convention.
+
+    .. math:: w \sim \mathcal N(0, \sigma^2), \quad
+              \sigma = \text{gain} \sqrt{2 / (f_\text{in} + f_\text{out})}
+
+    Args, errors and source as for `xavier_uniform`.  Who differs: Keras's and JAX's
+    ``glorot_normal`` (JAX also calls it ``xavier_normal``) truncates; see `glorot_normal`.
+
+    >>> xavier_normal().distribution((96, 32)).std
+    0.125
+    """
+    scale = _checked_gain(gain)
+    return _scaled(scale, "fan_avg", "normal", layout, in_axis, out_axis, batch_axis)
+
+
+def _kaiming_scale(a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode {mode!r} is unknown: choose from fan_in, fan_out")
+    factor = gain(nonlinearity, a if nonlinearity == "leaky_relu" else None)
+    return factor * factor
+
+
+@maker
+def kaiming_uniform(
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Uniform weights that keep variance through rectifiers; PyTorch's convention.
+
+    .. math:: w \sim \mathcal U[-b, b], \quad b = \text{gain} \sqrt{3 / f}
+
+    Args:
+        a: the slope of leaky_relu below zero; other nonlinearities ignore it, as in PyTorch.
+        mode: "fan_in" keeps the forward variance, "fan_out" the backward one.
+        nonlinearity: sets the gain; see `fastinit.gain`.
+        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+
+    Raises:
+        ValueError: an unknown mode, nonlinearity or layout, a shape without fans.
+
+    Source:
+        He, Zhang, Ren, Sun (2015), "Delving deep into rectifiers", eq. 10 and 15,
+        arXiv:1502.01852; ``torch.nn.init.kaiming_uniform_``.  ``torch.nn.Linear`` uses
+        a = sqrt(5), which makes b = 1 / sqrt(fan_in).
+
+    >>> kaiming_uniform().distribution((128, 600)).high
+    0.1
+    """
+    scale = _kaiming_scale(a, mode, nonlinearity)
+    return _scaled(scale, mode, "uniform", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def kaiming_normal(
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Plain normal weights that keep variance through rectifiers; PyTorch's convention.
+
+    .. math:: w \sim \mathcal N(0, \sigma^2), \quad \sigma = \text{gain} / \sqrt f
+
+    Args, errors and source as for `kaiming_uniform`.  Untruncated, as in the paper.  Who differs:
+    Keras's and JAX's ``he_normal`` (JAX also calls it ``kaiming_normal``) truncates.
+
+    >>> kaiming_normal(mode="fan_out").distribution((512, 64)).std
+    0.0625
+    """
+    scale = _kaiming_scale(a, mode, nonlinearity)
+    return _scaled(scale, mode, "normal", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def glorot_uniform(
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Uniform weights of variance 2 / (fan_in + fan_out); Keras's and JAX's name.
+
+    The same as `xavier_uniform` with gain 1; see there.
+
+    >>> glorot_uniform().distribution((100, 50)).high
+    0.2
+    """
+    return _scaled(1.0, "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def glorot_normal(
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Truncated normal weights of variance 2 / (fan_in + fan_out); Keras's and JAX's convention.
+
+    Truncated at 2 sigma of a bell widened by 1 / 0.8796, so that the values have this variance.
+
+    Args:
+        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+
+    Raises:
+        ValueError: an unknown layout, a shape without fans.
+
+    Source:
+        Glorot and Bengio (2010), as for `xavier_uniform`; ``keras.initializers.GlorotNormal``,
+        ``jax.nn.initializers.glorot_normal``.  Who differs: PyTorch does not truncate; see
+        `xavier_normal`.
+
+    >>> round(glorot_normal().distribution((96, 32)).std, 12)
+    0.125
+    """
+    return _scaled(1.0, "fan_avg", "truncated_normal", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def he_uniform(
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Uniform weights of variance 2 / fan_in; Keras's and JAX's name.
+
+    The same as `kaiming_uniform` with its defaults; see there.
+
+    >>> he_uniform().distribution((128, 600)).high
+    0.1
+    """
+    return _scaled(2.0, "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def he_normal(
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Truncated normal weights of variance 2 / fan_in; Keras's and JAX's convention.
+
+    Args and errors as for `glorot_normal`; truncated and corrected like it.
+
+    Source:
+        He, Zhang, Ren, Sun (2015), "Delving deep into rectifiers", arXiv:1502.01852;
+        ``keras.initializers.HeNormal``, ``jax.nn.initializers.he_normal``.  Who differs: the
+        paper and PyTorch do not truncate; see `kaiming_normal`.
+
+    >>> round(he_normal().distribution((1024, 512)).std, 12)
+    0.0625
+    """
+    return _scaled(2.0, "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def lecun_uniform(
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Uniform weights of variance 1 / fan_in; Keras's and JAX's name.
+
+    Args and errors as for `glorot_normal`.
+
+    Source:
+        LeCun, Bottou, Orr, Mueller (1998), "Efficient BackProp", eq. 16,
+        doi:10.1007/3-540-49430-8_2.  PyTorch has no such function.
+
+    >>> lecun_uniform().distribution((128, 300)).high
+    0.1
+    """
+    return _scaled(1.0, "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
+
+
+@maker
+def lecun_normal(
+    layout: str = "torch",
+    in_axis: Axes | None = None,
+    out_axis: Axes | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""Truncated normal weights of variance 1 / fan_in; Keras's and JAX's convention.
+
+    Args and errors as for `glorot_normal`, source as for `lecun_uniform`.  The usual rule before
+    SELU (Klambauer et al. 2017, arXiv:1706.02515).
+
+    >>> round(lecun_normal().distribution((8, 256)).std, 12)
+    0.0625
+    """
+    return _scaled(1.0, "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""What a scheme is, and its text form.  The schemes themselves are in the files beside this one."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec
+
+import numpy as np
+
+from fastinit.distributions import Distribution
+from fastinit.expressions import parse_call
+from fastinit.fans import check_shape
+
+Rule = Callable[[tuple[int, ...]], Distribution]
+P = ParamSpec("P")
+
+_MAKERS: dict[str, Callable[..., Scheme]] = {}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A named rule from a tensor's shape to the distribution of its values."""
+
+    name: str
+    arguments: tuple[tuple[str, Any], ...]
+    _rule: Rule = field(repr=False, compare=False)
+
+    def distribution(self, shape: tuple[int, ...]) -> Distribution:
+        """The distribution of the values of a whole tensor of `shape`.
+
+        >>> import fastinit as fi
+        >>> fi.he_normal().distribution((1024, 512)).std
+        0.0625
+        """
+        return self._rule(check_shape(shape))
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={_text(value)}" for name, value in self.arguments)
+        return f"{self.name}({inside})"
+
+    def __reduce__(self) -> tuple[Callable[[str], Scheme], tuple[str]]:
+        return scheme, (str(self),)
+
+
+def _text(value: Any) -> str:
+    """`value` as it is written: whole floats without their .0, everything else as Python's."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return repr(value)
+
+
+def _plain(name: str, value: Any, annotation: str) -> Any:
+    """`value` as the plain Python object that the text form gives back."""
+    if annotation == "float":
+        if isinstance(value, (bool, np.bool_, str)) or not hasattr(value, "__float__"):
+            raise TypeError(f"{name} is {value!r}: need a number")
+        return float(value) + 0.0
+    if isinstance(value, list):
+        return tuple(value)
+    return value
+
+
+def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
+    """Make a public scheme function of one that checks its arguments and returns the rule."""
+    name = rule_of.__name__
+    signature = inspect.signature(rule_of)
+
+    @functools.wraps(rule_of)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}{signature}: {error}") from None
+        bound.apply_defaults()
+        given = {
+            key: _plain(key, value, str(signature.parameters[key].annotation))
+            for key, value in bound.arguments.items()
+        }
+        kept = tuple(
+            (key, value)
+            for key, value in given.items()
+            if value != signature.parameters[key].default
+        )
+        call: Callable[..., Rule] = rule_of
+        return Scheme(name, kept, call(**given))
+
+    _MAKERS[name] = make
+    return make
+
+
+def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:  # noqa: B006
+    """The scheme that `text` describes: a scheme function's name and its arguments.
+
+    Args:
+        text: such as ``"he_normal"`` or ``"normal(std=0.02 / sqrt(2 * layers))"``: numbers,
+            strings, tuples of them, arithmetic and sqrt.  Nothing is evaluated as code.
+        names: what other words in `text` stand for; `inf` always stands for infinity.
+
+    Raises:
+        ValueError: not a call of a known scheme; the message lists the near ones.
+
+    >>> print(scheme("normal(0.02 / sqrt(2 * layers))", {"layers": 50}))
+    normal(std=0.002)
+    """
+    if isinstance(text, Scheme):
+        return text
+    name, args, kwargs = parse_call(text, {"inf": math.inf, **names})
+    if name not in _MAKERS:
+        near = difflib.get_close_matches(name, _MAKERS, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(_MAKERS)}"
+        raise ValueError(f"init {text!r}: no scheme is named {name!r}: {hint}")
+    try:
+        return _MAKERS[name](*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"init {text!r}: {error}") from None

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * Which instruction set is in force.  Chosen once, at import; no lazy branch on the way to a
+ * kernel.  Nothing here makes numbers. */
+#if defined(__AVX__)
+#error "this file runs on any x86-64: build it without -mavx or -march=native"
+#endif
+
+#include <string.h>
+
+#include "kernels.h"
+
+#if defined(__x86_64__)
+static int cpu_has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+static int cpu_has_avx512(void) {
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw");
+}
+#endif
+static int cpu_has_scalar(void) { return 1; }
+
+typedef struct isa_row {
+    const char *name;
+    const fi_kernels *kernels;
+    int (*supported)(void);
+} isa_row;
+
+static const isa_row ISAS[] = {
+#define FI_ISA(name) {#name, &fi_kernels_##name, cpu_has_##name},
+#include "isa_list.h"
+#undef FI_ISA
+};
+enum { ISA_COUNT = sizeof ISAS / sizeof ISAS[0] };
+
+static const isa_row *active = &ISAS[ISA_COUNT - 1];
+
+fi_status fi_isa_select(const char *name) {
+    for (const isa_row *row = ISAS; row < ISAS + ISA_COUNT; row++)
+        if (row->supported() && (!name || !strcmp(row->name, name))) {
+            active = row;
+            return FI_OK;
+        }
+    return FI_ERR_ISA;
+}
+
+const char *fi_isa_active(void) { return active->name; }
+const fi_kernels *fi_active_kernels(void) { return active->kernels; }
+const char *fi_isa_name(size_t index) { return index < ISA_COUNT ? ISAS[index].name : NULL; }
+int fi_isa_supported(size_t index) { return index < ISA_COUNT && ISAS[index].supported(); }

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * The public face of the C layer: what a fill is, and the few functions that do it.
+ * Nothing here allocates, reads a file or knows of Python.  The numbers are defined in
+ * docs/stream.md. */
+#ifndef FASTINIT_H
+#define FASTINIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum fi_status {
+    FI_OK = 0,
+    FI_ERR_ISA = 1,   /* no such instruction set in this build, or not on this machine */
+    FI_ERR_RANGE = 2, /* an argument outside its range; nothing was written */
+} fi_status;
+
+typedef enum fi_dtype {
+    FI_FLOAT32 = 0,
+    FI_FLOAT16 = 1,
+    FI_BFLOAT16 = 2,
+    FI_FLOAT8_E4M3FN = 3,
+    FI_FLOAT8_E5M2 = 4,
+    FI_FLOAT64 = 5,
+    FI_DTYPE_COUNT = 6,
+} fi_dtype;
+
+typedef enum fi_distribution {
+    FI_UNIFORM = 0,   /* shift + scale * s, s an odd integer; then low..high */
+    FI_NORMAL = 1,    /* shift + scale * z, z a standard normal */
+    FI_CLIPPED = 2,   /* the same, then low..high */
+    FI_SYMMETRIC = 3, /* truncated at -c and c sigma */
+    FI_TRUNCATED = 4, /* truncated at any two bounds */
+    FI_DISTRIBUTION_COUNT = 5,
+    FI_CONSTANT = 5, /* the bytes of `pattern`, again and again: no kernel */
+} fi_distribution;
+
+/* What to draw.  For every dtype but float64 the real numbers are float32 values. */
+typedef struct fi_spec {
+    uint64_t key;         /* the seed */
+    uint64_t subsequence; /* from the tensor's name; counter words 2 and 3 */
+    double shift, scale;
+    double low, high; /* the last clamp, bounds included; values of the output dtype */
+    /* Truncated only, indexed by the word's top bit: tail probability = base + slope * T. */
+    double base[2], slope[2];
+    uint32_t sign_and, sign_xor; /* sign = (word & sign_and) ^ sign_xor: bit 31 or nothing */
+    uint32_t octave;             /* tail probabilities are scaled by 2^(32 + octave) */
+    uint32_t distribution;       /* fi_distribution */
+    uint64_t pattern;            /* FI_CONSTANT only: one element, in its lowest bytes */
+} fi_spec;
+
+/* Rows of a fill: row r takes `count` elements from `start + r * start_step` and puts them
+ * at `out + r * out_step` bytes.  One row is a plain run. */
+typedef struct fi_rows {
+    uint64_t start, start_step;
+    size_t count, rows;
+    ptrdiff_t out_step;
+} fi_rows;
+
+size_t fi_dtype_size(uint32_t dtype); /* 0 for an unknown dtype */
+
+fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec *spec);
+
+/* `count` raw words from word `start`, which may be any 64-bit number. */
+fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key, uint64_t subsequence);
+
+/* The map from given words to float32 or narrower values (`count` words, any number), for tests
+ * that put in chosen or all 2^32 words.  float64 takes two words a value. */
+fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
+                 const fi_spec *spec);
+
+void fi_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
+
+fi_status fi_isa_select(const char *name); /* NULL: the best this machine has */
+const char *fi_isa_active(void);
+const char *fi_isa_name(size_t index); /* NULL past the last */
+int fi_isa_supported(size_t index);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ * From any run of elements to whole tiles: ragged ends, rows, constants, and the floating-point
+ * environment.  The numbers themselves are made in kernels/. */
+#if defined(__AVX__)
+#error "this file runs on any x86-64: build it without -mavx or -march=native"
+#endif
+
+#include <string.h>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+#include "kernels.h"
+
+enum { BLOCK_WORDS = 4 };
+static const uint64_t HIGH_STEP = UINT64_C(1) << 32; /* blocks with one counter word 1 */
+
+/* Another library in the process may flush denormals to zero or round another way (gcc's
+ * -ffast-math start-up code does); no bit of ours may change for it. */
+#if defined(__x86_64__)
+typedef unsigned int float_state;
+static float_state float_enter(void) {
+    float_state saved = _mm_getcsr();
+    _mm_setcsr(0x1F80); /* all exceptions masked, to nearest, denormals kept */
+    return saved;
+}
+static void float_leave(float_state saved) { _mm_setcsr(saved); }
+#elif defined(__aarch64__)
+typedef uint64_t float_state;
+static float_state float_enter(void) {
+    float_state saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+    __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)0));
+    return saved;
+}
+static void float_leave(float_state saved) { __asm__ volatile("msr fpcr, %0" ::"r"(saved)); }
+#else
+typedef int float_state;
+static float_state float_enter(void) { return 0; }
+static void float_leave(float_state saved) { (void)saved; }
+#endif
+
+size_t fi_dtype_size(uint32_t dtype) {
+    static const unsigned char SIZES[FI_DTYPE_COUNT] = {
+        [FI_FLOAT32] = 4,       [FI_FLOAT16] = 2,     [FI_BFLOAT16] = 2,
+        [FI_FLOAT8_E4M3FN] = 1, [FI_FLOAT8_E5M2] = 1, [FI_FLOAT64] = 8,
+    };
+    return dtype < FI_DTYPE_COUNT ? SIZES[dtype] : 0;
+}
+
+/* `count` elements from `start`, each of `words` words and `size` bytes, by a kernel that makes
+ * whole tiles: the bulk straight into place, the ragged ends by way of a tile of our own. */
+static void draw_run(unsigned char *out, uint64_t start, size_t count, size_t words, size_t size,
+                     fi_draw *draw, const fi_spec *spec) {
+    const size_t per_block = BLOCK_WORDS / words, per_tile = FI_TILE_WORDS / words;
+    uint64_t block = start / per_block;
+    size_t skip = (size_t)(start % per_block); /* elements of the first block not asked for */
+    while (count) {
+        const uint64_t left = HIGH_STEP - block % HIGH_STEP; /* blocks before word 1 changes */
+        size_t tiles = count / per_tile;
+        if (tiles > left / FI_TILE_BLOCKS) tiles = (size_t)(left / FI_TILE_BLOCKS);
+        if (skip == 0 && tiles > 0) {
+            draw(out, block, tiles, spec);
+            out += tiles * per_tile * size;
+            count -= tiles * per_tile;
+            block += tiles * FI_TILE_BLOCKS;
+            continue;
+        }
+        unsigned char tile[FI_TILE_WORDS * 4];
+        draw(tile, block, 1, spec);
+        size_t some = per_tile - skip;
+        if (left < FI_TILE_BLOCKS) some = (size_t)left * per_block - skip;
+        if (some > count) some = count;
+        memcpy(out, tile + skip * size, some * size);
+        out += some * size;
+        count -= some;
+        block += (skip + some) / per_block;
+        skip = (skip + some) % per_block;
+    }
+}
+
+static void repeat_run(unsigned char *out, size_t size, uint64_t pattern, size_t item) {
+    unsigned char bytes[64];
+    for (size_t i = 0; i < sizeof bytes; i += item) memcpy(bytes + i, &pattern, item);
+    if (!memcmp(bytes, bytes + 1, sizeof bytes - 1)) {
+        memset(out, bytes[0], size);
+        return;
+    }
+    for (; size >= sizeof bytes; out += sizeof bytes, size -= sizeof bytes)
+        memcpy(out, bytes, sizeof bytes);
+    memcpy(out, bytes, size);
+}
+
+/* Whether every element number of these rows is below 2^63. */
+static int rows_in_range(const fi_rows *rows) {
+    const uint64_t limit = UINT64_C(1) << 63;
+    uint64_t span, end;
+    if (rows->rows == 0 || rows->count == 0) return 1;
+    return !__builtin_mul_overflow((uint64_t)(rows->rows - 1), rows->start_step, &span) &&
+           !__builtin_add_overflow(span, rows->start, &end) &&
+           !__builtin_add_overflow(end, (uint64_t)rows->count, &end) && end <= limit;
+}
+
+static int spec_in_range(const fi_spec *spec) {
+    return spec->distribution <= FI_CONSTANT && spec->octave <= FI_OCTAVES - 32 &&
+           !(spec->sign_and & 0x7FFFFFFFu) && !(spec->sign_xor & 0x7FFFFFFFu);
+}
+
+fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec *spec) {
+    const size_t size = fi_dtype_size(dtype);
+    if (!size || !spec_in_range(spec) || !rows_in_range(rows)) return FI_ERR_RANGE;
+    const size_t words = dtype == FI_FLOAT64 ? 2 : 1;
+    unsigned char *row = out;
+    const float_state saved = float_enter();
+    for (size_t r = 0; r < rows->rows; r++, row += rows->out_step) {
+        if (spec->distribution == FI_CONSTANT) {
+            repeat_run(row, rows->count * size, spec->pattern, size);
+            continue;
+        }
+        draw_run(row, rows->start + r * rows->start_step, rows->count, words, size,
+                 fi_active_kernels()->draw[spec->distribution][dtype], spec);
+    }
+    float_leave(saved);
+    return FI_OK;
+}
+
+fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key,
+                   uint64_t subsequence) {
+    const fi_spec spec = {.key = key, .subsequence = subsequence};
+    uint64_t last;
+    if (count && __builtin_add_overflow(start, (uint64_t)count - 1, &last)) return FI_ERR_RANGE;
+    draw_run((unsigned char *)out, start, count, 1, 4, fi_active_kernels()->words, &spec);
+    return FI_OK;
+}
+
+fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
+                 const fi_spec *spec) {
+    const size_t size = fi_dtype_size(dtype);
+    if (!size || !spec_in_range(spec) || spec->distribution == FI_CONSTANT) return FI_ERR_RANGE;
+    if (dtype == FI_FLOAT64 && count % 2) return FI_ERR_RANGE;
+    fi_convert *convert = fi_active_kernels()->convert[spec->distribution][dtype];
+    const size_t tiles = count / FI_TILE_WORDS, rest = count % FI_TILE_WORDS;
+    const size_t tile_size = FI_TILE_WORDS * size / (dtype == FI_FLOAT64 ? 2 : 1);
+    const float_state saved = float_enter();
+    convert(out, words, tiles, spec);
+    if (rest) {
+        uint32_t some[FI_TILE_WORDS] = {0};
+        unsigned char tile[FI_TILE_WORDS * 4];
+        memcpy(some, words + tiles * FI_TILE_WORDS, rest * 4);
+        convert(tile, some, 1, spec);
+        memcpy((unsigned char *)out + tiles * tile_size, tile, tile_size * rest / FI_TILE_WORDS);
+    }
+    float_leave(saved);
+    return FI_OK;
+}
+
+/* Plain, for one block: what the vector kernels are checked against by Random123's answers. */
+void fi_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]) {
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++) {
+        const uint64_t product0 = UINT64_C(0xD2511F53) * c0, product1 = UINT64_C(0xCD9E8D57) * c2;
+        c0 = (uint32_t)(product1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)product1;
+        c2 = (uint32_t)(product0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)product0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT
+ * Every instruction set this build holds, best first; the last one runs anywhere. */
+#if defined(__x86_64__)
+FI_ISA(avx512)
+FI_ISA(avx2)
+#endif
+FI_ISA(scalar)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * Rounding float32 to the narrower types, to nearest, ties to even, and storing the result.
+ * Input is finite and already inside the type's range; nothing here clamps.
+ *
+ * bfloat16 is made with integers: the hardware's conversion treats denormals as zero. */
+
+FI_INLINE void store_bfloat16(unsigned char *out, vf32 value) {
+    vu32 bits = vf32_as_bits(value);
+    vu32 odd = vu32_and(vu32_shift_right(bits, 16), vu32_set(1));
+    bits = vu32_add(vu32_add(bits, vu32_set(0x7FFFu)), odd);
+    vu32_store_low16(out, vu32_shift_right(bits, 16));
+}
+
+/* Eight bits: one sign, 7 - m exponent, m mantissa; `bias` the exponent's.  Below the smallest
+ * normal, adding a float whose last place is the smallest denormal does the rounding. */
+#define STORE_FLOAT8(out, value, m, bias)                                                        \
+    do {                                                                                         \
+        const uint32_t least = (128u - (bias)) << 23;         /* the smallest normal */          \
+        const uint32_t adder = (128u - (bias) + 23 - (m)) << 23; /* whose last place is its */   \
+        vu32 bits = vf32_as_bits(value);                                                         \
+        vu32 size = vu32_and(bits, vu32_set(0x7FFFFFFFu));                                       \
+        vu32 odd = vu32_and(vu32_shift_right(size, 23 - (m)), vu32_set(1));                      \
+        vu32 half = vu32_set((1u << (22 - (m))) - 1 - ((127u - (bias)) << 23));                  \
+        vu32 normal = vu32_shift_right(vu32_add(vu32_add(size, half), odd), 23 - (m));           \
+        vf32 sum = vf32_add(vf32_bits(size), vf32_bits(vu32_set(adder)));                        \
+        vu32 denormal = vu32_sub(vf32_as_bits(sum), vu32_set(adder));                            \
+        vu32 code = vf32_below(vf32_bits(size), vf32_bits(vu32_set(least)), denormal, normal);   \
+        vu32 sign = vu32_and(vu32_shift_right(bits, 24), vu32_set(0x80u));                       \
+        vu32_store_low8(out, vu32_or(code, sign));                                               \
+    } while (0)
+
+FI_INLINE void store_value(unsigned char *out, fi_dtype dtype, vf32 value) {
+    if (dtype == FI_FLOAT32) vf32_store(out, value);
+    if (dtype == FI_FLOAT16) vf32_store_half(out, value);
+    if (dtype == FI_BFLOAT16) store_bfloat16(out, value);
+    if (dtype == FI_FLOAT8_E4M3FN) STORE_FLOAT8(out, value, 3, 7);
+    if (dtype == FI_FLOAT8_E5M2) STORE_FLOAT8(out, value, 2, 15);
+}

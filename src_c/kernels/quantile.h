@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * From a tail probability to the normal's distance from zero, in float32.
+ *
+ * f is a tail probability times 2^(32 + octave), between 2^-1 and 2^31; z is how many sigma out
+ * that tail begins.  Each octave [2^e, 2^(e+1)) of f has a polynomial of degree 7 in the centred
+ * mantissa m - 3/2, -1/2 <= m - 3/2 < 1/2: no logarithm, no square root, no libm.
+ * make_table.py fits the coefficients; docs/stream.md prints them.
+ *
+ * A vector register holds the V_OCTAVES upper octaves of each coefficient.  A lane that lies
+ * deeper (AVX2: 1 in 256, AVX-512: 1 in 65,536 of the plain normal) is done over, alone. */
+#define FI_LARGEST_F 0x1.fffffep30f /* the largest float below 2^31 */
+
+FI_INLINE float quantile_alone(const float *rows, float f) {
+    uint32_t bits;
+    memcpy(&bits, &f, 4);
+    const float *row = rows + (bits >> 23) - FI_LOWEST_EXPONENT;
+    bits = (bits & 0x007FFFFFu) | 0x3F800000u;
+    float m;
+    memcpy(&m, &bits, 4);
+    float d = m - 1.5f, z = row[7 * FI_OCTAVES];
+    for (int j = 6; j >= 0; j--) z = fused(z, d, row[j * FI_OCTAVES]);
+    return z;
+}
+
+static __attribute__((noinline)) vf32 quantile_repaired(const float *rows, vf32 f, vf32 z) {
+    const float floor = (float)(UINT64_C(1) << (31 - (V_OCTAVES & 31)));
+    float lanes[V_LANES], values[V_LANES];
+    vf32_store(lanes, f);
+    vf32_store(values, z);
+    for (int i = 0; i < V_LANES; i++)
+        if (lanes[i] < floor) values[i] = quantile_alone(rows, lanes[i]);
+    return vf32_load(values);
+}
+
+/* `count` vectors side by side; 2^-1 <= f < 2^31. */
+FI_INLINE void quantiles(const vtable *table, const float *rows, const vf32 *f, vf32 *z,
+                         int count) {
+    vu32 exponent[V_BATCH];
+    vf32 d[V_BATCH];
+#pragma GCC unroll 8
+    for (int i = 0; i < count; i++) {
+        vu32 bits = vf32_as_bits(f[i]);
+        vu32 mantissa = vu32_and_or(bits, vu32_set(0x007FFFFFu), vu32_set(0x3F800000u));
+        exponent[i] = vu32_shift_right(bits, 23);
+        d[i] = vf32_sub(vf32_bits(mantissa), vf32_set(1.5f));
+        z[i] = vtable_look(table, 7, exponent[i]);
+    }
+#pragma GCC unroll 8
+    for (int j = 6; j >= 0; j--) {
+#pragma GCC unroll 8
+        for (int i = 0; i < count; i++)
+            z[i] = vf32_fused(z[i], d[i], vtable_look(table, j, exponent[i]));
+    }
+    if (V_OCTAVES < 32) {
+        const vf32 floor = vf32_set((float)(UINT64_C(1) << (31 - (V_OCTAVES & 31))));
+#pragma GCC unroll 8
+        for (int i = 0; i < count; i++)
+            if (__builtin_expect(vf32_any_below(f[i], floor), 0))
+                z[i] = quantile_repaired(rows, f[i], z[i]);
+    }
+}

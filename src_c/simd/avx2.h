@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ * The vocabulary, eight lanes wide.  simd/scalar.h says what each word means. */
+#define V_LANES 8
+#define V_BLOCKS 4
+#define V_VECTORS 2
+#define V_GROUPS 4
+#define V_BATCH 4
+#define V_OCTAVES 8
+
+typedef __m256i vplane;
+typedef __m256i vu32;
+typedef __m256 vf32;
+typedef __m256i vu64;
+typedef __m256d vf64;
+
+/* ---- planes: a Philox word of four blocks, one in each 64-bit lane ---- */
+FI_INLINE vplane plane_set(uint32_t a) { return _mm256_set1_epi64x(a); }
+/* Blocks 0 2 1 3, so that plane_weave needs no shuffle across 128-bit lanes. */
+FI_INLINE vplane plane_counter(uint32_t low) {
+    return _mm256_add_epi32(_mm256_set1_epi64x(low), _mm256_setr_epi64x(0, 2, 1, 3));
+}
+FI_INLINE vplane plane_multiply(vplane a, vplane b) { return _mm256_mul_epu32(a, b); }
+FI_INLINE vplane plane_high(vplane a) { return _mm256_srli_epi64(a, 32); }
+FI_INLINE vplane plane_xor(vplane a, vplane b) { return _mm256_xor_si256(a, b); }
+FI_INLINE vplane plane_xor3(vplane a, vplane b, vplane c) {
+    return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
+}
+FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
+    vplane front = _mm256_blend_epi32(x[0], _mm256_slli_epi64(x[1], 32), 0xAA);
+    vplane back = _mm256_blend_epi32(x[2], _mm256_slli_epi64(x[3], 32), 0xAA);
+    out[0] = _mm256_unpacklo_epi64(front, back);
+    out[1] = _mm256_unpackhi_epi64(front, back);
+}
+
+/* ---- 32-bit integers ---- */
+FI_INLINE vu32 vu32_set(uint32_t a) { return _mm256_set1_epi32((int)a); }
+FI_INLINE vu32 vu32_load(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+FI_INLINE void vu32_store(void *p, vu32 a) { _mm256_storeu_si256((__m256i *)p, a); }
+FI_INLINE void vu32_store_low16(void *p, vu32 a) {
+    const vu32 low16 = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1, 0,
+                                        1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
+    vu32 packed = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(a, low16), 0x08);
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+}
+FI_INLINE void vu32_store_low8(void *p, vu32 a) {
+    const vu32 low8 = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                       0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    vu32 packed = _mm256_shuffle_epi8(a, low8);
+    __m128i pair = _mm_unpacklo_epi32(_mm256_castsi256_si128(packed),
+                                      _mm256_extracti128_si256(packed, 1));
+    _mm_storel_epi64((__m128i *)p, pair);
+}
+FI_INLINE vu32 vu32_and(vu32 a, vu32 b) { return _mm256_and_si256(a, b); }
+FI_INLINE vu32 vu32_or(vu32 a, vu32 b) { return _mm256_or_si256(a, b); }
+FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return _mm256_xor_si256(a, b); }
+FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return vu32_or(vu32_and(a, b), c); }
+FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return vu32_xor(vu32_and(a, b), c); }
+FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return _mm256_add_epi32(a, b); }
+FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return _mm256_sub_epi32(a, b); }
+#define vu32_shift_right(a, n) _mm256_srli_epi32(a, n)
+#define vu32_shift_right_signed(a, n) _mm256_srai_epi32(a, n)
+
+/* ---- float32 ---- */
+FI_INLINE vf32 vf32_set(float a) { return _mm256_set1_ps(a); }
+FI_INLINE vf32 vf32_bits(vu32 a) { return _mm256_castsi256_ps(a); }
+FI_INLINE vu32 vf32_as_bits(vf32 a) { return _mm256_castps_si256(a); }
+FI_INLINE vf32 vf32_from_signed(vu32 a) { return _mm256_cvtepi32_ps(a); }
+FI_INLINE vf32 vf32_add(vf32 a, vf32 b) { return _mm256_add_ps(a, b); }
+FI_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return _mm256_sub_ps(a, b); }
+FI_INLINE vf32 vf32_min(vf32 a, vf32 b) { return _mm256_min_ps(a, b); }
+FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return _mm256_max_ps(a, b); }
+FI_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+FI_INLINE vf32 vf32_fused(vf32 a, vf32 b, vf32 c) { return _mm256_fmadd_ps(a, b, c); }
+FI_INLINE vf32 vf32_choose(vu32 choose, vf32 a, vf32 b) {
+    return _mm256_blendv_ps(a, b, _mm256_castsi256_ps(choose));
+}
+FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) {
+    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(d), _mm256_castsi256_ps(c),
+                                                _mm256_cmp_ps(a, b, _CMP_LT_OQ)));
+}
+FI_INLINE int vf32_any_below(vf32 a, vf32 b) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)) != 0;
+}
+FI_INLINE void vf32_store(void *p, vf32 a) { _mm256_storeu_ps(p, a); }
+FI_INLINE vf32 vf32_load(const float *p) { return _mm256_loadu_ps(p); }
+FI_INLINE void vf32_store_half(void *p, vf32 a) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* ---- the octave table: a permute looks at the low three bits of an index, so the eight upper
+ * octaves are held rotated and no index is ever shifted ---- */
+typedef struct vtable {
+    vf32 upper[FI_COEFFICIENTS];
+} vtable;
+FI_INLINE vtable vtable_load(const float *rows) {
+    const float *upper = rows + FI_HIGHEST_EXPONENT - FI_LOWEST_EXPONENT + 1 - V_OCTAVES;
+    vu32 lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    vu32 rotate = _mm256_sub_epi32(lane, _mm256_set1_epi32(FI_HIGHEST_EXPONENT + 1 - V_OCTAVES));
+    vtable t;
+    for (int j = 0; j < FI_COEFFICIENTS; j++)
+        t.upper[j] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(upper + j * FI_OCTAVES), rotate);
+    return t;
+}
+FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
+    return _mm256_permutevar8x32_ps(t->upper[j], exponent);
+}
+
+/* ---- float64 ---- */
+#define V_LANES64 4
+FI_INLINE vu64 vu64_from_words(const vu32 *words, int n) { return words[n]; }
+FI_INLINE vu64 vu64_set(uint64_t a) { return _mm256_set1_epi64x((long long)a); }
+FI_INLINE vu64 vu64_and(vu64 a, vu64 b) { return _mm256_and_si256(a, b); }
+FI_INLINE vu64 vu64_or(vu64 a, vu64 b) { return _mm256_or_si256(a, b); }
+FI_INLINE vu64 vu64_xor(vu64 a, vu64 b) { return _mm256_xor_si256(a, b); }
+FI_INLINE vu64 vu64_add(vu64 a, vu64 b) { return _mm256_add_epi64(a, b); }
+#define vu64_shift_right(a, n) _mm256_srli_epi64(a, n)
+FI_INLINE vf64 vf64_set(double a) { return _mm256_set1_pd(a); }
+FI_INLINE vf64 vf64_bits(vu64 a) { return _mm256_castsi256_pd(a); }
+FI_INLINE vu64 vf64_as_bits(vf64 a) { return _mm256_castpd_si256(a); }
+FI_INLINE vf64 vf64_add(vf64 a, vf64 b) { return _mm256_add_pd(a, b); }
+FI_INLINE vf64 vf64_sub(vf64 a, vf64 b) { return _mm256_sub_pd(a, b); }
+FI_INLINE vf64 vf64_mul(vf64 a, vf64 b) { return _mm256_mul_pd(a, b); }
+FI_INLINE vf64 vf64_div(vf64 a, vf64 b) { return _mm256_div_pd(a, b); }
+FI_INLINE vf64 vf64_sqrt(vf64 a) { return _mm256_sqrt_pd(a); }
+FI_INLINE vf64 vf64_min(vf64 a, vf64 b) { return _mm256_min_pd(a, b); }
+FI_INLINE vf64 vf64_max(vf64 a, vf64 b) { return _mm256_max_pd(a, b); }
+/* There is no such instruction: set the two halves as integers inside 2^52 and 2^84, whose sum
+ * is rounded once and so correctly. */
+FI_INLINE vf64 vf64_from_signed(vu64 a) {
+    vu64 low = _mm256_blend_epi32(vu64_set(0x4330000000000000u), a, 0x55); /* 2^52 + low */
+    vu64 high = vu64_xor(vu64_shift_right(a, 32), vu64_set(0x4530000080000000u));
+    vf64 offset = vf64_bits(vu64_set(0x4530000080100000u)); /* 2^84 + 2^63 + 2^52 */
+    return vf64_add(vf64_sub(vf64_bits(high), offset), vf64_bits(low));
+}
+FI_INLINE vf64 vf64_choose(vu64 choose, vf64 a, vf64 b) {
+    return _mm256_blendv_pd(a, b, _mm256_castsi256_pd(choose));
+}
+FI_INLINE int vf64_any_negative(vf64 a) { return _mm256_movemask_pd(a) != 0; }
+FI_INLINE void vf64_store(void *p, vf64 a) { _mm256_storeu_pd(p, a); }

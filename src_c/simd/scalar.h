@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ * The vocabulary, one lane wide.  This file is the specification: every other header in simd/
+ * must agree with it bit for bit.  Plain C11 and the IEEE operations + - * / and sqrt. */
+#define V_LANES 1   /* 32-bit lanes in a vector */
+#define V_BLOCKS 1  /* Philox blocks in a plane */
+#define V_VECTORS 4 /* vectors that the words of V_BLOCKS blocks fill */
+#define V_GROUPS 2  /* groups of V_BLOCKS blocks generated side by side */
+#define V_BATCH 1   /* vectors mapped side by side */
+#define V_OCTAVES 32 /* octaves a lookup reaches; the deeper ones are repaired lane by lane */
+
+typedef uint64_t vplane; /* one 32-bit word per lane, in the low half; the high half is junk */
+typedef uint32_t vu32;
+typedef float vf32;
+typedef uint64_t vu64;
+typedef double vf64;
+
+/* ---- planes: a Philox word of several blocks ---- */
+FI_INLINE vplane plane_set(uint32_t a) { return a; }
+FI_INLINE vplane plane_counter(uint32_t low) { return low; }
+FI_INLINE vplane plane_multiply(vplane a, vplane b) { return (uint64_t)(uint32_t)a * (uint32_t)b; }
+FI_INLINE vplane plane_high(vplane a) { return a >> 32; }
+FI_INLINE vplane plane_xor(vplane a, vplane b) { return a ^ b; }
+FI_INLINE vplane plane_xor3(vplane a, vplane b, vplane c) { return a ^ b ^ c; }
+/* Four words of each block, block after block: the order of docs/stream.md. */
+FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
+    for (int j = 0; j < 4; j++) out[j] = (uint32_t)x[j];
+}
+
+/* ---- 32-bit integers ---- */
+FI_INLINE vu32 vu32_set(uint32_t a) { return a; }
+FI_INLINE vu32 vu32_load(const uint32_t *p) { return *p; }
+FI_INLINE void vu32_store(void *p, vu32 a) { memcpy(p, &a, 4); }
+FI_INLINE void vu32_store_low16(void *p, vu32 a) {
+    uint16_t low = (uint16_t)a;
+    memcpy(p, &low, 2);
+}
+FI_INLINE void vu32_store_low8(void *p, vu32 a) { *(unsigned char *)p = (unsigned char)a; }
+FI_INLINE vu32 vu32_and(vu32 a, vu32 b) { return a & b; }
+FI_INLINE vu32 vu32_or(vu32 a, vu32 b) { return a | b; }
+FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return a ^ b; }
+FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return (a & b) | c; }
+FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return (a & b) ^ c; }
+FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return a + b; }
+FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return a - b; }
+#define vu32_shift_right(a, n) ((vu32)((a) >> (n)))
+/* The sign bit moves along. */
+#define vu32_shift_right_signed(a, n) ((vu32)((int32_t)(a) >> (n)))
+
+/* ---- float32; every operation rounds to nearest, ties to even ---- */
+FI_INLINE vf32 vf32_set(float a) { return a; }
+FI_INLINE vf32 vf32_bits(vu32 a) {
+    float f;
+    memcpy(&f, &a, 4);
+    return f;
+}
+FI_INLINE vu32 vf32_as_bits(vf32 a) {
+    uint32_t u;
+    memcpy(&u, &a, 4);
+    return u;
+}
+/* From a two's complement integer. */
+FI_INLINE vf32 vf32_from_signed(vu32 a) { return (float)(int32_t)a; }
+FI_INLINE vf32 vf32_add(vf32 a, vf32 b) { return a + b; }
+FI_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return a - b; }
+FI_INLINE vf32 vf32_min(vf32 a, vf32 b) { return a < b ? a : b; }
+FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return a > b ? a : b; }
+/* a * b + c with one rounding.  Without fused hardware: the product of two floats is exact in a
+ * double; the sum is rounded to odd (Boldo and Melquiond 2008, "Emulation of FMA and correctly
+ * rounded sums"), so that rounding it again to float is the one correct rounding. */
+FI_INLINE float fused(float a, float b, float c) {
+#if defined(__FP_FAST_FMAF)
+    return __builtin_fmaf(a, b, c);
+#else
+    double product = (double)a * b, sum = product + c;
+    double back = sum - product;
+    double lost = (product - (sum - back)) + (c - back); /* exact: Knuth's two-sum */
+    uint64_t bits;
+    memcpy(&bits, &sum, 8);
+    uint64_t step = (lost != 0.0) & ~bits & 1; /* an even last place that lost something */
+    bits += (lost > 0.0) == (sum > 0.0) ? step : UINT64_C(0) - step;
+    memcpy(&sum, &bits, 8);
+    return (float)sum;
+#endif
+}
+FI_INLINE vf32 vf32_fused(vf32 a, vf32 b, vf32 c) { return fused(a, b, c); }
+/* Where bit 31 of `choose` is set b, elsewhere a. */
+FI_INLINE vf32 vf32_choose(vu32 choose, vf32 a, vf32 b) { return choose >> 31 ? b : a; }
+/* Where a < b the bits of c, elsewhere those of d. */
+FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) { return a < b ? c : d; }
+FI_INLINE int vf32_any_below(vf32 a, vf32 b) { return a < b; }
+FI_INLINE void vf32_store(void *p, vf32 a) { memcpy(p, &a, 4); }
+FI_INLINE vf32 vf32_load(const float *p) { return *p; }
+/* IEEE half precision, rounded to nearest even; 65520 and more become infinite. */
+FI_INLINE void vf32_store_half(void *p, vf32 a) {
+    uint32_t bits = vf32_as_bits(a), size = bits & 0x7FFFFFFFu, half;
+    if (size >= 0x47800000u) /* 2^16 */
+        half = 0x7C00u;
+    else if (size < 0x38800000u) /* 2^-14: adding 1/2 rounds to multiples of 2^-24 */
+        half = vf32_as_bits(vf32_bits(size) + 0.5f) - 0x3F000000u;
+    else
+        half = (size - (112u << 23) + 0xFFFu + ((size >> 13) & 1u)) >> 13;
+    vu32_store_low16(p, half | (bits >> 16 & 0x8000u));
+}
+
+/* ---- the octave table: coefficient j of the octave of a float with bits >> 23 = exponent ---- */
+typedef struct vtable {
+    const float *rows;
+} vtable;
+FI_INLINE vtable vtable_load(const float *rows) { return (vtable){rows}; }
+FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
+    return t->rows[j * FI_OCTAVES + (int)exponent - FI_LOWEST_EXPONENT];
+}
+
+/* ---- float64 ---- */
+#define V_LANES64 1
+/* The n-th vector of 64-bit numbers in a tile's words; the earlier word is the low half. */
+FI_INLINE vu64 vu64_from_words(const vu32 *words, int n) {
+    return words[2 * n] | (uint64_t)words[2 * n + 1] << 32;
+}
+FI_INLINE vu64 vu64_set(uint64_t a) { return a; }
+FI_INLINE vu64 vu64_and(vu64 a, vu64 b) { return a & b; }
+FI_INLINE vu64 vu64_or(vu64 a, vu64 b) { return a | b; }
+FI_INLINE vu64 vu64_xor(vu64 a, vu64 b) { return a ^ b; }
+FI_INLINE vu64 vu64_add(vu64 a, vu64 b) { return a + b; }
+#define vu64_shift_right(a, n) ((vu64)((a) >> (n)))
+FI_INLINE vf64 vf64_set(double a) { return a; }
+FI_INLINE vf64 vf64_bits(vu64 a) {
+    double f;
+    memcpy(&f, &a, 8);
+    return f;
+}
+FI_INLINE vu64 vf64_as_bits(vf64 a) {
+    uint64_t u;
+    memcpy(&u, &a, 8);
+    return u;
+}
+/* From a two's complement integer. */
+FI_INLINE vf64 vf64_from_signed(vu64 a) { return (double)(int64_t)a; }
+FI_INLINE vf64 vf64_add(vf64 a, vf64 b) { return a + b; }
+FI_INLINE vf64 vf64_sub(vf64 a, vf64 b) { return a - b; }
+FI_INLINE vf64 vf64_mul(vf64 a, vf64 b) { return a * b; }
+FI_INLINE vf64 vf64_div(vf64 a, vf64 b) { return a / b; }
+FI_INLINE vf64 vf64_sqrt(vf64 a) { return __builtin_sqrt(a); }
+FI_INLINE vf64 vf64_min(vf64 a, vf64 b) { return a < b ? a : b; }
+FI_INLINE vf64 vf64_max(vf64 a, vf64 b) { return a > b ? a : b; }
+/* Where bit 63 of `choose` is set b, elsewhere a. */
+FI_INLINE vf64 vf64_choose(vu64 choose, vf64 a, vf64 b) { return choose >> 63 ? b : a; }
+FI_INLINE int vf64_any_negative(vf64 a) { return (int)(vf64_as_bits(a) >> 63); }
+FI_INLINE void vf64_store(void *p, vf64 a) { memcpy(p, &a, 8); }
