@@ -47,7 +47,7 @@ class DType:
 
     def at_least(self, bound: float) -> float:
         """The smallest value of this type that is not below `bound`."""
-        return -self.at_most(-bound)
+        return -self.at_most(-bound) + 0.0
 
     def at_most(self, bound: float) -> float:
         """The largest value of this type that is not above `bound`; -inf where there is none."""
