@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""The command line: write, plan, verify, info.  Data on stdout, bars and errors on stderr.
+
+A mistake gives one line and exit code 2, a failed verify exit code 1; neither a traceback.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+import fastinit
+from fastinit import instruction_sets, plans
+from fastinit.checkpoints import Layout, layout_of
+from fastinit.dtypes import DTYPES
+from fastinit.parallel import thread_count
+from fastinit.stream import VERSION
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+_seed = click.option("--seed", default=0, show_default=True, help="0 <= seed < 2**64.")
+_dtype = click.option(
+    "--dtype", help=f"Of tensors without one of their own: {', '.join(DTYPES)}.  [default: plan's]"
+)
+_shard = click.option(
+    "--max-shard-size", default="5GB", show_default=True, help="Bytes of values in a file."
+)
+_threads = click.option("--threads", type=int, help="[default: FASTINIT_THREADS or all CPUs]")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fastinit.__version__, prog_name="fastinit")
+def cli() -> None:
+    """Fill the weights of very large models, with the same bits everywhere."""
+
+
+@cli.command()
+@click.argument("source")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_seed
+@_dtype
+@_shard
+@_threads
+@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@click.option("--overwrite", is_flag=True, help="Replace a checkpoint that is there.")
+@_json
+def write(
+    source: str,
+    folder: Path,
+    seed: int,
+    dtype: str | None,
+    max_shard_size: str,
+    threads: int | None,
+    dry_run: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write a checkpoint of SOURCE, a preset or a .toml plan, into DIR.
+
+    The files are safetensors as the Hugging Face hub lays them out.  An interrupted write is
+    carried on by the same command.
+    """
+    plan = plans.plan(source)
+    layout = layout_of(plan, seed=seed, dtype=dtype, max_shard_size=max_shard_size)
+    if dry_run:
+        _show_layout(layout, folder, as_json)
+        return
+    with _bar(layout.size, "writing") as progress:
+        report = fastinit.write(
+            plan,
+            folder,
+            seed=seed,
+            dtype=dtype,
+            max_shard_size=max_shard_size,
+            threads=threads,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if as_json:
+        _print_json(dataclasses.asdict(report))
+        return
+    resumed = f", {len(report.resumed)} of them found finished" if report.resumed else ""
+    click.echo(
+        f"{folder}: {report.parameters:,} parameters in {report.tensors:,} tensors, "
+        f"{_bytes(report.size)} in {len(report.files)} files{resumed}, "
+        f"{report.seconds:.2f} s, {_rate(report.size, report.seconds)}"
+    )
+
+
+@cli.command()
+@click.argument("source")
+@_dtype
+@click.option("--all", "every", is_flag=True, help="One row a tensor, layers not gathered.")
+@_json
+def plan(source: str, dtype: str | None, every: bool, as_json: bool) -> None:
+    """Print the tensors of SOURCE, a preset or a .toml plan, and their sizes."""
+    found = plans.plan(source)
+    total = found.size(dtype)
+    if as_json:
+        _print_json({**found.to_json(), "parameters": found.parameters, "size": total})
+        return
+    rows = list(_rows(found, dtype, every))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+    click.echo(f"{len(found):,} tensors, {found.parameters:,} parameters, {_bytes(total)}")
+
+
+@cli.command()
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@_threads
+@_json
+def verify(path: Path, threads: int | None, as_json: bool) -> None:
+    """Make every value of the checkpoint in DIR again and compare every byte."""
+    total = sum(array.nbytes for array in fastinit.open(path).values())
+    with _bar(total, "verifying") as progress:
+        report = fastinit.verify(path, threads=threads, progress=progress)
+    if as_json:
+        _print_json(dataclasses.asdict(report))
+        return
+    click.echo(
+        f"{path}: every byte of {report.tensors:,} tensors, {_bytes(report.size)}, is as its "
+        f"recipe says; {report.seconds:.2f} s, {_rate(report.size, report.seconds)}"
+    )
+
+
+@cli.command()
+@_json
+def info(as_json: bool) -> None:
+    """Print the versions, the instruction sets and the presets."""
+    import ml_dtypes
+    import numpy as np
+
+    found = {
+        "fastinit": fastinit.__version__,
+        "stream": VERSION,
+        "instruction set": instruction_sets.active(),
+        "available": list(instruction_sets.available()),
+        "threads": thread_count(),
+        "dtypes": list(DTYPES),
+        "presets": list(plans.presets()),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "ml_dtypes": ml_dtypes.__version__,
+        "platform": platform.platform(),
+    }
+    if as_json:
+        _print_json(found)
+        return
+    for key, value in found.items():
+        click.echo(f"{key:16} {', '.join(value) if isinstance(value, list) else value}")
+
+
+def main() -> None:
+    """Run the command line, and turn every expected error into one line."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"; see {context.command_path} --help" if context else ""
+        _stop(f"{error.format_message().rstrip('.')}{hint}", USAGE)
+    except click.Abort:
+        _stop("interrupted: no unfinished file was left", INTERRUPTED)
+    except KeyboardInterrupt:
+        _stop("interrupted: no unfinished file was left", INTERRUPTED)
+    except fastinit.VerifyError as error:
+        _stop(str(error), FAILED)
+    except (fastinit.FastinitError, ValueError, TypeError, OSError) as error:
+        _stop(str(error), USAGE)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stop(message: str, code: int) -> None:
+    print(f"fastinit: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _show_layout(layout: Layout, folder: Path, as_json: bool) -> None:
+    if as_json:
+        _print_json({"folder": folder, "files": layout.files, "size": layout.size})
+        return
+    for name, size in layout.files.items():
+        click.echo(f"{folder / name}  {_bytes(size)}")
+    click.echo(
+        f"would write {layout.parameters:,} parameters in {layout.tensors:,} tensors, "
+        f"{_bytes(layout.size)} in {len(layout.files)} files"
+    )
+
+
+def _rows(found: plans.Plan, dtype: str | None, every: bool) -> Iterator[tuple[str, ...]]:
+    """Rows of a table: neighbours that differ in nothing but numbers in their names gathered."""
+    yield "tensor", "shape", "dtype", "init", "tensors", "bytes"
+    gathered: dict[tuple[str, ...], tuple[int, int]] = {}
+    for tensor in found:
+        kind = found.resolved_dtype(tensor, dtype)
+        name = tensor.name if every else re.sub(r"(?<=\.)\d+(?=\.)", "*", tensor.name)
+        key = (name, str(tensor.shape), kind, str(tensor.scheme))
+        count, size = gathered.get(key, (0, 0))
+        gathered[key] = count + 1, size + tensor.count * DTYPES[kind].size
+    for key, (count, size) in gathered.items():
+        yield *key, f"{count:,}", _bytes(size)
+
+
+@contextmanager
+def _bar(total: int, doing: str) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if that is a terminal; yields what to call with bytes done."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=doing, unit="B", unit_scale=True, disable=None) as bar:
+        yield lambda size: bar.update(size) and None
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.2f} {unit}"
+
+
+def _rate(size: int, seconds: float) -> str:
+    return f"{size / max(seconds, 1e-9) / 1e9:.2f} GB/s"
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    click.echo(json.dumps(content, indent=2, default=str))
