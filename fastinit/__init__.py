@@ -10,7 +10,7 @@ from fastinit.arrays import array as array
 from fastinit.arrays import fill as fill
 from fastinit.checkpoints import Checkpoint as Checkpoint
 from fastinit.checkpoints import VerifyError as VerifyError
-from fastinit.checkpoints import open_checkpoint as open  # noqa: A004
+from fastinit.checkpoints import open as open
 from fastinit.checkpoints import verify as verify
 from fastinit.checkpoints import write as write
 from fastinit.errors import BackendError as BackendError

@@ -30,7 +30,7 @@ Array = TypeVar("Array", bound=npt.NDArray[Any])
 Recipe = Scheme | Distribution | str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sampler:
     """One tensor's values, ready to be drawn from anywhere in it, by many threads at once."""
 
@@ -164,9 +164,7 @@ def _check_out(out: Any) -> None:
 def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, threads: int | None) -> None:
     if part.count == 0:
         return
-    if part.count <= ONE_THREAD and threads is None:
-        workers = 1
-    else:
-        workers = parallel.thread_count(threads)
-    plain = out.view(f"u{source.dtype.size}")  # only copied: NumPy need not know bfloat16
+    small = threads is None and part.count <= ONE_THREAD
+    workers = 1 if small else parallel.thread_count(threads)
+    plain = out.view(source.dtype.words)
     parallel.run(chunks(plain, part), lambda chunk: chunk.draw(source.spec), workers)

@@ -28,7 +28,7 @@ Words = npt.NDArray[Any]  # unsigned integers of the elements' size
 Axes = tuple[Axis, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Rows:
     """Rows of consecutive elements, at equal distances both in memory and in the tensor."""
 
@@ -46,7 +46,7 @@ class Rows:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Block:
     """Elements that lie scattered: drawn apart, with what lies between them, then copied."""
 
@@ -66,6 +66,9 @@ class Block:
 
 def chunks(out: Words, part: Region) -> Iterator[Rows | Block]:
     """The chunks of `out`, which holds the region `part`; both have the same, non-empty shape."""
+    if part.consecutive and out.flags.c_contiguous:  # nearly always: no need to look closer
+        yield from _rows(out.reshape(-1), part.start, (Axis(part.count, 1),))
+        return
     out, start, axes = _merged(*_forwards(out, part))
     if axes[-1].step >= FAR_APART:
         out, axes = out[..., np.newaxis], (*axes, Axis(1, 1))
@@ -83,10 +86,10 @@ def _span(axis: Axis) -> int:
 
 def _forwards(out: Words, part: Region) -> tuple[Words, int, Axes]:
     """The same region with no negative step: such axes are walked from their other end."""
-    backwards = [axis.step < 0 for axis in part.axes]
-    start = part.start + sum(_span(axis) - 1 for axis in part.axes if axis.step < 0)
-    flips = tuple(slice(None, None, -1 if back else 1) for back in backwards)
-    return out[(*flips, ...)], start, tuple(Axis(axis.count, abs(axis.step)) for axis in part.axes)
+    backwards = [number for number, axis in enumerate(part.axes) if axis.step < 0]
+    start = part.start + sum((axis.count - 1) * min(axis.step, 0) for axis in part.axes)
+    axes = tuple(Axis(axis.count, abs(axis.step)) for axis in part.axes)
+    return np.flip(out, tuple(backwards)), start, axes
 
 
 def _merged(out: Words, start: int, axes: Axes) -> tuple[Words, int, Axes]:
@@ -129,9 +132,7 @@ def _rows(out: Words, start: int, axes: Axes) -> Iterator[Rows]:
             size = (some - 1) * out.strides[0] + row_size
             row = out[first].view(np.uint8)
             memory = np.lib.stride_tricks.as_strided(row, (size,), (1,))
-            yield Rows(
-                memory, start + first * outer.step, outer.step, some, count, out.strides[0]
-            )
+            yield Rows(memory, start + first * outer.step, outer.step, some, count, out.strides[0])
 
 
 def _blocks(out: Words, start: int, axes: Axes) -> Iterator[Block]:

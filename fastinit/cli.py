@@ -112,7 +112,7 @@ def plan(source: str, dtype: str | None, every: bool, as_json: bool) -> None:
     rows = list(_rows(found, dtype, every))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
     click.echo(f"{len(found):,} tensors, {found.parameters:,} parameters, {_bytes(total)}")
 
@@ -200,8 +200,8 @@ def _show_layout(layout: Layout, folder: Path, as_json: bool) -> None:
 
 def _rows(found: plans.Plan, dtype: str | None, every: bool) -> Iterator[tuple[str, ...]]:
     """Rows of a table: neighbours that differ in nothing but numbers in their names gathered."""
-    yield "tensor", "shape", "dtype", "init", "tensors", "bytes"
-    gathered: dict[tuple[str, ...], tuple[int, int]] = {}
+    yield ("tensor", "shape", "dtype", "init", "tensors", "bytes")
+    gathered: dict[tuple[str, str, str, str], tuple[int, int]] = {}
     for tensor in found:
         kind = found.resolved_dtype(tensor, dtype)
         name = tensor.name if every else re.sub(r"(?<=\.)\d+(?=\.)", "*", tensor.name)

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,10 @@ NEAREST_FAR_BOUND = 13.0
 """A truncation may not begin further out than this many sigma."""
 NARROWEST = 2.0**-10
 """A truncation may not be narrower than this many sigma."""
+
+
+FURTHEST = 16.5
+"""No truncated normal lies further out, in sigma: Q(16.2) is 2**-64 of Q(13)."""
 
 
 def _reach(dtype: DType) -> float:
@@ -51,14 +56,18 @@ class Distribution(ABC):
     """What values elements take, each from its own word."""
 
     @property
-    @abstractmethod
     def mean(self) -> float:
         """The exact mean of the values before any rounding."""
+        return self._moments()[0]
 
     @property
-    @abstractmethod
     def std(self) -> float:
         """The exact standard deviation of the values before any rounding."""
+        return self._moments()[1]
+
+    @abstractmethod
+    def _moments(self) -> tuple[float, float]:
+        """Mean and standard deviation."""
 
     @abstractmethod
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
@@ -74,8 +83,14 @@ class Distribution(ABC):
             dtype=dtype.code,
             key=stream.seed,
             subsequence=stream.subsequence,
-            **self._numbers(dtype),
+            **_numbers_of(self, dtype),
         )
+
+
+@lru_cache(maxsize=1024)
+def _numbers_of(distribution: Distribution, dtype: DType) -> Mapping[str, Any]:
+    """What one distribution needs for one dtype: worked out once, whatever tensors share it."""
+    return distribution._numbers(dtype)
 
 
 def _interval(dtype: DType, low: float, high: float) -> dict[str, float]:
@@ -90,7 +105,8 @@ def _interval(dtype: DType, low: float, high: float) -> dict[str, float]:
 
 
 def _check_fits(dtype: DType, what: str, low: float, high: float) -> None:
-    if not (dtype.fits(low) and dtype.fits(high)):
+    """Raise if values from `low` to `high` overflow; the float8 types saturate instead."""
+    if dtype.size > 1 and not (dtype.fits(low) and dtype.fits(high)):
         raise ValueError(
             f"{what} can reach {max(abs(low), abs(high)):.6g}, beyond {dtype.name}'s largest "
             f"number {dtype.largest:.6g}: take a smaller scale or a wider dtype"
@@ -106,16 +122,15 @@ class Constant(Distribution):
     def __post_init__(self) -> None:
         _finite(value=self.value)
 
-    @property
-    def mean(self) -> float:
-        return self.value
-
-    @property
-    def std(self) -> float:
-        return 0.0
+    def _moments(self) -> tuple[float, float]:
+        return self.value, 0.0
 
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
-        _check_fits(dtype, "constant", self.value, self.value)
+        if not dtype.fits(self.value):
+            raise ValueError(
+                f"constant {self.value!r} is no {dtype.name} number: the largest is "
+                f"{dtype.largest:.6g}; take a wider dtype"
+            )
         element = np.array(dtype.round(self.value)).astype(dtype.numpy)
         return {
             "distribution": CONSTANT,
@@ -135,13 +150,8 @@ class Uniform(Distribution):
         if self.low > self.high:
             raise ValueError(f"low is {self.low!r} and high {self.high!r}: need low <= high")
 
-    @property
-    def mean(self) -> float:
-        return self.low / 2 + self.high / 2
-
-    @property
-    def std(self) -> float:
-        return (self.high / 2 - self.low / 2) / math.sqrt(3.0)
+    def _moments(self) -> tuple[float, float]:
+        return self.low / 2 + self.high / 2, (self.high / 2 - self.low / 2) / math.sqrt(3.0)
 
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
         _check_fits(dtype, "uniform", self.low, self.high)
@@ -173,20 +183,14 @@ class _Gaussian(Distribution):
 class Normal(_Gaussian):
     """The plain normal, out to 6.34 sigma (float64: 9.15)."""
 
-    @property
-    def mean(self) -> float:
-        return self.centre
-
-    @property
-    def std(self) -> float:
-        return self.sigma
+    def _moments(self) -> tuple[float, float]:
+        return self.centre, self.sigma
 
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
         low = self.centre - _reach(dtype) * self.sigma
         high = self.centre + _reach(dtype) * self.sigma
         interval = {"low": -dtype.largest, "high": dtype.largest}
-        if dtype.size > 1:  # float8 saturates instead
-            _check_fits(dtype, "normal", low, high)
+        _check_fits(dtype, "normal", low, high)
         return {"distribution": NORMAL, **self._bell(dtype), **interval}
 
 
@@ -203,27 +207,20 @@ class _Bounded(_Gaussian):
             raise ValueError(f"low is {self.low!r} and high {self.high!r}: need low < high")
 
     def _clamp(self, dtype: DType) -> dict[str, float]:
-        reach = _reach(dtype)
-        low, high = max(self.low, -reach), min(self.high, reach)
-        if self.low > reach or self.high < -reach:
-            low, high = self.low, self.high
-        if dtype.size > 1:
-            _check_fits(dtype, "normal", *(self._at(bound) for bound in (low, high)))
+        reach = _reach(dtype) if self.low <= 0 <= self.high else FURTHEST
+        low, high = max(self.low, min(self.high, -reach)), min(self.high, max(self.low, reach))
+        _check_fits(dtype, "normal", self._at(low), self._at(high))
         return _interval(dtype, self._at(self.low), self._at(self.high))
 
     def _at(self, bound: float) -> float:
         return self.centre if self.sigma == 0 else self.centre + bound * self.sigma
 
-    @property
-    def mean(self) -> float:
-        return self.centre + self._moments()[0] * self.sigma
-
-    @property
-    def std(self) -> float:
-        return self._moments()[1] * self.sigma
+    def _moments(self) -> tuple[float, float]:
+        mean, std = self._standard_moments()
+        return self.centre + mean * self.sigma, std * self.sigma
 
     @abstractmethod
-    def _moments(self) -> tuple[float, float]:
+    def _standard_moments(self) -> tuple[float, float]:
         """Mean and standard deviation for centre 0 and sigma 1."""
 
 
@@ -231,7 +228,7 @@ class _Bounded(_Gaussian):
 class ClippedNormal(_Bounded):
     """min(max(normal, low), high): the mass outside sits on the bounds."""
 
-    def _moments(self) -> tuple[float, float]:
+    def _standard_moments(self) -> tuple[float, float]:
         return gaussian.clipped_moments(self.low, self.high)
 
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
@@ -256,7 +253,7 @@ class TruncatedNormal(_Bounded):
                 "sigma cannot be told from a uniform one; use uniform(low, high)"
             )
 
-    def _moments(self) -> tuple[float, float]:
+    def _standard_moments(self) -> tuple[float, float]:
         return gaussian.truncated_moments(self.low, self.high)
 
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:

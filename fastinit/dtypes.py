@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DType:
     """One element type: its name, its C code, its NumPy type and its name in safetensors."""
 
@@ -21,15 +21,20 @@ class DType:
     numpy: np.dtype[Any]
     safetensors: str
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes an element takes."""
         return self.numpy.itemsize
 
     @cached_property
+    def words(self) -> np.dtype[Any]:
+        """The unsigned integer of the same size: for copies, NumPy need not know bfloat16."""
+        return np.dtype(f"u{self.size}")
+
+    @cached_property
     def largest(self) -> float:
         """The largest finite value."""
-        return float(ml_dtypes.finfo(self.numpy).max)
+        return float(ml_dtypes.finfo(self.numpy).max)  # type: ignore[no-untyped-call]
 
     def round(self, value: float) -> float:
         """`value` rounded as the kernels round: to float32 first, then to this type.

@@ -16,22 +16,30 @@ LAYOUTS = {"torch": (1, 0), "keras": (-2, -1)}
 
 def check_shape(shape: Iterable[SupportsIndex] | SupportsIndex) -> tuple[int, ...]:
     """`shape` as a tuple of ints, none negative, fewer than 2**63 elements in all."""
-    if isinstance(shape, str) or not isinstance(shape, (Iterable, SupportsIndex)):
-        raise TypeError(f"shape is {shape!r}: need integers, such as (1024, 4096)")
-    dims = list(shape) if isinstance(shape, Iterable) else [shape]
-    checked = []
-    for dim in dims:
-        try:
-            number = operator.index(dim)
-        except TypeError:
-            number = -1
-        if isinstance(dim, bool) or number < 0:
-            raise ValueError(f"shape {tuple(dims)} has an axis of {dim!r}: need integers >= 0")
-        checked.append(number)
+    if type(shape) is tuple and all(type(dim) is int and dim >= 0 for dim in shape):
+        checked = shape  # nearly always
+    else:
+        checked = tuple(map(_check_dim, _dims(shape)))
     # A zero elsewhere does not make an absurd axis reasonable.
     if math.prod(dim for dim in checked if dim) >= 2**63:
-        raise ValueError(f"shape {tuple(checked)} has 2**63 elements or more: no memory holds it")
-    return tuple(checked)
+        raise ValueError(f"shape {checked} has 2**63 elements or more: no memory holds it")
+    return checked
+
+
+def _dims(shape: object) -> tuple[object, ...]:
+    if isinstance(shape, SupportsIndex):
+        return (shape,)
+    if isinstance(shape, Iterable) and not isinstance(shape, (str, bytes)):
+        return tuple(shape)
+    raise TypeError(f"shape is {shape!r}: need integers, such as (1024, 4096)")
+
+
+def _check_dim(dim: object) -> int:
+    if isinstance(dim, SupportsIndex) and not isinstance(dim, bool):
+        number = operator.index(dim)
+        if number >= 0:
+            return number
+    raise ValueError(f"shape has an axis of {dim!r}: need integers >= 0")
 
 
 def fans(

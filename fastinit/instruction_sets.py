@@ -31,9 +31,7 @@ def select(name: str | None = None) -> str:
     """
     if not _native.select_isa(name):
         what = "does not exist here" if name not in _native.isas() else "is not in this machine"
-        raise BackendError(
-            f"instruction set {name!r} {what}: choose from {', '.join(available())}"
-        )
+        raise BackendError(f"instruction set {name!r} {what}: choose from {', '.join(available())}")
     return active()
 
 

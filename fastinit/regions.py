@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import EllipsisType
 from typing import SupportsIndex
 
@@ -14,7 +15,7 @@ Index = int | slice | EllipsisType
 RegionLike = None | range | Index | tuple[Index, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Axis:
     """`count` elements, `step` elements of the whole tensor apart; `step` may be negative."""
 
@@ -29,15 +30,25 @@ class Region:
     start: int
     axes: tuple[Axis, ...]
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The shape of an array that holds just this region."""
         return tuple(axis.count for axis in self.axes)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many elements the region has."""
         return math.prod(self.shape)
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether its elements, in row-major order, follow each other in the tensor too."""
+        step = 1
+        for axis in reversed(self.axes):
+            if axis.count != 1 and axis.step != step:
+                return False
+            step *= axis.count
+        return True
 
 
 def region_of(shape: tuple[int, ...], region: RegionLike) -> Region:
@@ -79,7 +90,7 @@ def _strides(shape: Sequence[int]) -> list[int]:
 
 def _run(shape: tuple[int, ...], run: range) -> Region:
     count = math.prod(shape)
-    if len(run) and not (0 <= min(run[0], run[-1]) and max(run[0], run[-1]) < count):
+    if len(run) and not (min(run[0], run[-1]) >= 0 and max(run[0], run[-1]) < count):
         raise IndexError(
             f"region {run} leaves the tensor: shape {shape} has elements 0 to {count - 1}"
         )

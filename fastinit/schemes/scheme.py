@@ -94,7 +94,7 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
     return make
 
 
-def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:  # noqa: B006
+def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:
     """The scheme that `text` describes: a scheme function's name and its arguments.
 
     Args:
