@@ -17,6 +17,7 @@ C_FLAGS = [
     "-std=c11",
     "-ffp-contract=off",  # a compiler that fuses a*b+c on its own changes the bits
     "-fno-math-errno",  # sqrt becomes one instruction; its value is the same
+    "-g0",  # Python's own flags ask for debug information: 11 MB of it
     "-fvisibility=hidden",
     "-Wall",
     "-Wextra",

@@ -5,7 +5,7 @@
 #define V_BLOCKS 1  /* Philox blocks in a plane */
 #define V_VECTORS 4 /* vectors that the words of V_BLOCKS blocks fill */
 #define V_GROUPS 2  /* groups of V_BLOCKS blocks generated side by side */
-#define V_BATCH 1   /* vectors mapped side by side */
+#define V_BATCH 4   /* vectors mapped side by side */
 #define V_OCTAVES 32 /* octaves a lookup reaches; the deeper ones are repaired lane by lane */
 
 typedef uint64_t vplane; /* one 32-bit word per lane, in the low half; the high half is junk */
@@ -65,20 +65,28 @@ FI_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return a - b; }
 FI_INLINE vf32 vf32_min(vf32 a, vf32 b) { return a < b ? a : b; }
 FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return a > b ? a : b; }
 /* a * b + c with one rounding.  Without fused hardware: the product of two floats is exact in a
- * double; the sum is rounded to odd (Boldo and Melquiond 2008, "Emulation of FMA and correctly
- * rounded sums"), so that rounding it again to float is the one correct rounding. */
+ * double, and rounding the double sum again to a float is right unless the sum has just become
+ * the middle between two floats (or the result is denormal).  Then the sum is rounded to odd
+ * first (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums"). */
+static __attribute__((noinline)) double round_to_odd(double product, double c) {
+    double sum = product + c, back = sum - product;
+    double lost = (product - (sum - back)) + (c - back); /* exact: Knuth's two-sum */
+    uint64_t bits;
+    memcpy(&bits, &sum, 8);
+    if (lost != 0.0 && !(bits & 1)) bits = (lost > 0.0) == (sum > 0.0) ? bits + 1 : bits - 1;
+    memcpy(&sum, &bits, 8);
+    return sum;
+}
 FI_INLINE float fused(float a, float b, float c) {
 #if defined(__FP_FAST_FMAF)
     return __builtin_fmaf(a, b, c);
 #else
     double product = (double)a * b, sum = product + c;
-    double back = sum - product;
-    double lost = (product - (sum - back)) + (c - back); /* exact: Knuth's two-sum */
     uint64_t bits;
     memcpy(&bits, &sum, 8);
-    uint64_t step = (lost != 0.0) & ~bits & 1; /* an even last place that lost something */
-    bits += (lost > 0.0) == (sum > 0.0) ? step : UINT64_C(0) - step;
-    memcpy(&sum, &bits, 8);
+    int middle = (bits & 0x1FFFFFFFu) == 0x10000000u;
+    int small = (bits & 0x7FFFFFFFFFFFFFFFu) < 0x3810000000000000u; /* 2^-126 */
+    if (__builtin_expect(middle | small, 0)) sum = round_to_odd(product, c);
     return (float)sum;
 #endif
 }
