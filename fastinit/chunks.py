@@ -18,8 +18,8 @@ import numpy.typing as npt
 from fastinit import _native
 from fastinit.regions import Axis, Region
 
-CHUNK = 2**20
-"""Elements of a chunk: some milliseconds at most, so that Ctrl-C is prompt."""
+CHUNK = 2**18
+"""Elements of a chunk: a fraction of a millisecond, and its float32 values fit the L2 cache."""
 
 FAR_APART = 128
 """From this step on, elements are drawn one by one rather than with all that lie between them."""

@@ -90,7 +90,8 @@ def parse_call(
     """The function name, the positional and the named arguments of a scheme's text.
 
     A value is an expression as in `evaluate`, a text in quotes, True, False, None, or a tuple or
-    list of values (always returned as a tuple).  The name is not looked up here.
+    list of values (always returned as a tuple).  A name that stands for an infinity is a value by
+    itself or after a minus sign, and in no arithmetic.  The function's name is not looked up here.
 
     Args:
         text: for example ``"he_normal"`` or ``"normal(std=0.02/sqrt(2*layers))"``.
@@ -214,7 +215,14 @@ class _Reader:
                 return value
             case ast.Tuple(elts=nodes) | ast.List(elts=nodes):
                 return tuple(self.value(item) for item in nodes)
+            case ast.Name(id=name) if self._is_infinite(name):
+                return self.names[name]
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id=name)) if self._is_infinite(name):
+                return -self.names[name]
         return self.number(node)
+
+    def _is_infinite(self, name: str) -> bool:
+        return name in self.names and math.isinf(self.names[name])
 
     def keywords(self, keywords: list[ast.keyword]) -> dict[str, Value]:
         """The named arguments of a call."""
