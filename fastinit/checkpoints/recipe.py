@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""The recipe of a file: what it takes to make its tensors again.  Knows nothing of files.
+
+It travels as text in the metadata of every safetensors file, so that one file alone, without the
+plan or the other shards, can be verified or made again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fastinit.arrays import sampler
+from fastinit.schemes import scheme
+
+if TYPE_CHECKING:
+    from fastinit.arrays import Sampler
+    from fastinit.schemes import Scheme
+
+STREAM = 1
+KEY = "fastinit"
+FIELDS = {"stream": int, "seed": int, "plan": str, "digest": str, "init": dict}
+
+
+def check_seed(seed: object) -> int:
+    """The seed itself, when it is a whole number that fits 64 bits."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed!r}: pass a whole number with 0 <= seed < 2**64")
+    return seed
+
+
+@lru_cache(maxsize=1024)
+def _scheme(text: str) -> Scheme:
+    """Parsed once per text: a model has thousands of tensors and a handful of schemes."""
+    return scheme(text)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Seed, plan, and a scheme for each tensor (`init`: name -> text) of one file."""
+
+    seed: int
+    plan: str
+    digest: str
+    init: Mapping[str, str]
+
+    def text(self) -> str:
+        """The JSON text that goes into a file."""
+        fields = {"stream": STREAM, "seed": self.seed, "plan": self.plan, "digest": self.digest}
+        return json.dumps(
+            {**fields, "init": dict(self.init)}, ensure_ascii=False, separators=(",", ":")
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """The recipe in `text`.
+
+        Raises:
+            ValueError: it is no recipe, or belongs to a stream this version does not know.
+        """
+        try:
+            fields: Any = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError("the recipe is not JSON") from None
+        if not isinstance(fields, dict) or fields.keys() != FIELDS.keys():
+            raise ValueError(f"the recipe must have exactly the fields {', '.join(FIELDS)}")
+        for field, kind in FIELDS.items():
+            if type(fields[field]) is not kind:
+                raise ValueError(f"the recipe's {field} is not of type {kind.__name__}")
+        if fields["stream"] != STREAM:
+            raise ValueError(
+                f"the recipe is of stream version {fields['stream']}, this fastinit knows "
+                f"version {STREAM}: use a newer fastinit"
+            )
+        if not all(isinstance(value, str) for value in fields["init"].values()):
+            raise ValueError("the recipe's init must give each tensor a scheme as text")
+        return cls(check_seed(fields["seed"]), fields["plan"], fields["digest"], fields["init"])
+
+    def sampler(self, name: str, shape: tuple[int, ...], dtype: str) -> Sampler:
+        """What draws the tensor `name`.  Reads the scheme's text, so text and values agree."""
+        try:
+            return sampler(_scheme(self.init[name]), shape, seed=self.seed, name=name, dtype=dtype)
+        except ValueError as error:
+            raise ValueError(f"tensor {name!r} cannot be drawn: {error}") from error

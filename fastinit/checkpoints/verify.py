@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: MIT
+"""Checking a checkpoint against its own recipe, byte for byte.  Changes nothing on disk.
+
+Every value is made again and compared, so no digest has to be kept and nothing but the file is
+needed.  Memory is two chunks per thread, whatever the model's size.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastinit.checkpoints.layout import SHARD_NAME
+from fastinit.checkpoints.read import (
+    DTYPES,
+    Checkpoint,
+    Header,
+    Stored,
+    open_file,
+    read_exactly,
+    read_header,
+)
+from fastinit.checkpoints.recipe import KEY, Recipe
+from fastinit.dtypes import resolve
+from fastinit.errors import CheckpointError
+from fastinit.parallel import run, thread_count
+
+if TYPE_CHECKING:
+    from fastinit.arrays import Sampler
+
+CHUNK = 2**20  # bytes a task compares
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class VerifyError(CheckpointError):
+    """A checkpoint that differs from its recipe: in which file, tensor and element, where known."""
+
+    def __init__(
+        self, message: str, file: str, tensor: str | None = None, index: int | None = None
+    ) -> None:
+        super().__init__(f"{file}: {message}")
+        self.file = file
+        self.tensor = tensor
+        self.index = index
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `verify` compared and found equal: `size` is bytes of values."""
+
+    path: Path
+    files: tuple[str, ...]
+    tensors: int
+    parameters: int
+    size: int
+    seconds: float
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> VerifyReport:
+    """Make every value of a checkpoint again and compare every byte.
+
+    Args:
+        path: a folder that `write` made, or one of its files.
+        threads: None means FASTINIT_THREADS, or the CPUs this process may use.
+        progress: called with the number of bytes compared since its last call.
+
+    Raises:
+        VerifyError: the first element, in the order of files and bytes, that is not what the
+            recipe gives; or an index, a recipe or a set of files that do not belong together.
+        CheckpointError: a file that cannot be read or is no safetensors file.
+    """
+    begin = time.perf_counter()
+    workers = thread_count(threads)
+    checkpoint = Checkpoint(path)
+    headers = {file: _header(checkpoint.folder / file) for file in checkpoint.files}
+    recipes = {file: _recipe(file, header) for file, header in headers.items()}
+    _check_family(recipes)
+    _check_folder(checkpoint, headers)
+    for file, header in headers.items():
+        _File(checkpoint.folder / file, header, recipes[file], progress).verify(workers)
+    stored = [stored for header in headers.values() for stored in header.tensors.values()]
+    return VerifyReport(
+        path=checkpoint.path,
+        files=checkpoint.files,
+        tensors=len(stored),
+        parameters=sum(math.prod(tensor.shape) for tensor in stored),
+        size=sum(tensor.size for tensor in stored),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _header(path: Path) -> Header:
+    if not path.exists():
+        raise VerifyError("the file is missing, the index names it: write it again", path.name)
+    descriptor, size = open_file(path)
+    try:
+        return read_header(descriptor, size, path)
+    finally:
+        os.close(descriptor)
+
+
+def _recipe(file: str, header: Header) -> Recipe:
+    text = header.metadata.get(KEY)
+    if text is None:
+        raise VerifyError(
+            "has no recipe: fastinit did not write it, or another program dropped the metadata, "
+            "so there is nothing to verify against",
+            file,
+        )
+    try:
+        recipe = Recipe.parse(text)
+    except ValueError as error:
+        raise VerifyError(f"{error}", file) from error
+    for name in header.tensors.keys() ^ recipe.init.keys():
+        where = "the recipe" if name in header.tensors else "the file"
+        raise VerifyError(f"tensor {name!r} is missing from {where}", file, name)
+    return recipe
+
+
+def _check_family(recipes: dict[str, Recipe]) -> None:
+    """Every shard must come from one call: same seed, same plan."""
+    (first, recipe), *others = recipes.items()
+    for file, other in others:
+        if (other.seed, other.digest) != (recipe.seed, recipe.digest):
+            raise VerifyError(
+                f"is of seed {other.seed} and plan {other.digest}, {first} is of seed "
+                f"{recipe.seed} and plan {recipe.digest}: the files do not belong together",
+                file,
+            )
+
+
+def _check_folder(checkpoint: Checkpoint, headers: dict[str, Header]) -> None:
+    """The index must say where each tensor is, once, and how large all are; no shard is spare."""
+    if checkpoint.index is None:
+        return
+    for file, header in headers.items():
+        said = {name for name, place in checkpoint.weight_map.items() if place == file}
+        for name in sorted(header.tensors.keys() ^ said):
+            if name in said:
+                raise VerifyError(f"tensor {name!r} is not in it, the index says so", file, name)
+            place = checkpoint.weight_map.get(name, "no file")
+            raise VerifyError(f"tensor {name!r} is in it, the index says {place}", file, name)
+    stored = [stored for header in headers.values() for stored in header.tensors.values()]
+    true = {
+        "total_size": sum(tensor.size for tensor in stored),
+        "total_parameters": sum(math.prod(tensor.shape) for tensor in stored),
+    }
+    said_totals = checkpoint.index.get("metadata")
+    if said_totals != true:
+        raise VerifyError(f"the index has metadata {said_totals}, the files give {true}", "index")
+    for name in sorted(os.listdir(checkpoint.folder)):
+        if SHARD_NAME.fullmatch(name) and name not in headers:
+            raise VerifyError("is a shard that the index does not name: remove it", name)
+
+
+class _Task(NamedTuple):
+    """`size` bytes of a tensor, from byte `start` of it."""
+
+    name: str
+    sampler: Sampler
+    stored: Stored
+    start: int
+    size: int
+
+
+class _File:
+    """One file being compared by several threads."""
+
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        recipe: Recipe,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.path = path
+        self.header = header
+        self.recipe = recipe
+        self.progress = progress
+        self.lock = threading.Lock()
+        self.local = threading.local()
+        self.wrong: list[tuple[int, VerifyError]] = []
+
+    def verify(self, workers: int) -> None:
+        self.descriptor, _ = open_file(self.path)
+        try:
+            run(self.tasks(), self.work, workers)
+        except VerifyError:
+            # Tasks are claimed in the order of bytes and those claimed are finished, so the first
+            # wrong element is among those found, whichever thread was the fastest.
+            if self.wrong:
+                raise min(self.wrong, key=lambda found: found[0])[1] from None
+            raise
+        finally:
+            os.close(self.descriptor)
+
+    def tasks(self) -> Iterator[_Task]:
+        for name, stored in self.header.tensors.items():
+            sampler = self.sampler(name, stored)
+            for start in range(0, stored.size, CHUNK):
+                yield _Task(name, sampler, stored, start, min(CHUNK, stored.size - start))
+
+    def sampler(self, name: str, stored: Stored) -> Sampler:
+        try:
+            return self.recipe.sampler(name, stored.shape, resolve(DTYPES[stored.dtype]).name)
+        except ValueError as error:
+            raise VerifyError(f"{error}", self.path.name, name) from error
+
+    def work(self, task: _Task) -> None:
+        if not hasattr(self.local, "buffers"):
+            self.local.buffers = np.empty((2, CHUNK), np.uint8)
+        found, expected = self.local.buffers[:, : task.size]
+        offset = task.stored.start + task.start
+        read_exactly(self.descriptor, found.data, offset, self.path)
+        task.sampler.draw(expected, task.start // task.sampler.dtype.size)
+        if not np.array_equal(found, expected):
+            error = self.difference(task, found, expected)
+            with self.lock:
+                self.wrong.append((offset, error))
+            raise error
+        if self.progress:
+            with self.lock:
+                self.progress(task.size)
+
+    def difference(self, task: _Task, found: Bytes, expected: Bytes) -> VerifyError:
+        """The error that names the first element of a chunk that differs."""
+        item = DTYPES[task.stored.dtype]
+        place = int(np.argmax(found != expected)) // item.itemsize
+        index = task.start // item.itemsize + place
+        values = found.view(item)[place], expected.view(item)[place]
+        texts = [str(value) for value in values]
+        if texts[0] == texts[1]:  # two NaNs, say: only their bits tell them apart
+            texts = [f"{value} (0x{value.tobytes()[::-1].hex()})" for value in values]
+        return VerifyError(
+            f"tensor {task.name!r}, element {index}{_position(index, task.stored.shape)} "
+            f"is {texts[0]}, the recipe gives {texts[1]}",
+            self.path.name,
+            task.name,
+            index,
+        )
+
+
+def _position(index: int, shape: tuple[int, ...]) -> str:
+    """Where an element is, in words, if that says more than its number."""
+    if len(shape) < 2:
+        return ""
+    where = [int(i) for i in np.unravel_index(index, shape)]
+    return f" (row {where[0]}, column {where[1]})" if len(shape) == 2 else f" (at {where})"

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+"""Writing a plan to disk as a checkpoint.  What the bytes are is settled in layout.py.
+
+Threads claim chunks over all tensors and shards without a pause in between; each fills its own
+buffer and writes it at its place.  So memory is one chunk per thread, whatever the model's size.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastinit.checkpoints.files import Folder, TemporaryFile
+from fastinit.checkpoints.layout import (
+    CONFIG,
+    INDEX,
+    SHARD_NAME,
+    SINGLE,
+    Layout,
+    Shard,
+    layout_of,
+)
+from fastinit.errors import CheckpointError
+from fastinit.parallel import run, thread_count
+
+if TYPE_CHECKING:
+    from fastinit.arrays import Sampler
+
+CHUNK = 2**20  # bytes a task fills: fits the L2 cache, so pwrite copies from there
+FLUSH = 2**28  # unflushed bytes in a file: the disk works meanwhile, and Ctrl-C never waits long
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What `write` did: `size` is bytes of values, `resumed` the files found finished."""
+
+    folder: Path
+    files: tuple[str, ...]
+    tensors: int
+    parameters: int
+    size: int
+    seconds: float
+    resumed: tuple[str, ...]
+
+
+def write(
+    plan: Any,
+    folder: str | os.PathLike[str],
+    *,
+    seed: int,
+    dtype: str | None = None,
+    max_shard_size: int | str = "5GB",
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> WriteReport:
+    """Write every tensor of `plan` into `folder`, as safetensors in the layout of the hub.
+
+    The same arguments give the same bytes for any number of threads.  A file appears under its
+    name when it is complete and on disk; the index, or the only file, comes last and makes it a
+    checkpoint.  After a crash the same call carries on with the files that are missing.
+
+    Args:
+        plan: a `Plan`, or anything `fastinit.plan` reads.
+        folder: made if missing; unrelated files in it are left alone.
+        seed: 0 <= seed < 2**64.
+        dtype: element type of the tensors that have none of their own; None leaves it to the plan.
+        max_shard_size: bytes of values in a file, as a number or as "500MB", "5GB".
+        threads: None means FASTINIT_THREADS, or the CPUs this process may use.
+        overwrite: replace a checkpoint that is there.  It stays until the new one is on disk
+            entire, so there must be room for both.
+        progress: called with the number of bytes of values done since its last call.
+
+    Raises:
+        ValueError: an argument, a name, a shape or a scale that cannot work; nothing is written.
+        CheckpointError: the folder or the disk refuses.  No temporary file is left.
+    """
+    begin = time.perf_counter()
+    layout = layout_of(plan, seed=seed, dtype=dtype, max_shard_size=max_shard_size)
+    workers = thread_count(threads)
+    with Folder(folder) as target:
+        target.sweep()
+        names = target.names()
+        resumed = set() if overwrite else _finished(target, layout, names)
+        missing = [shard for shard in layout.shards if shard.file not in resumed]
+        _check_replaceable(target, layout)
+        target.check_space(sum(layout.files.values()) - _sizes(layout, resumed))
+        if progress:
+            progress(sum(s.data_size for s in layout.shards if s.file in resumed))
+        if overwrite:
+            _replace(target, layout, names, workers, progress)
+        else:
+            _add(target, layout, missing, workers, progress)
+    return WriteReport(
+        folder=target.path,
+        files=tuple(layout.files),
+        tensors=layout.tensors,
+        parameters=layout.parameters,
+        size=layout.size,
+        seconds=time.perf_counter() - begin,
+        resumed=tuple(shard.file for shard in layout.shards if shard.file in resumed),
+    )
+
+
+def write_shard(
+    description: dict[str, Any], folder: str | os.PathLike[str], *, threads: int | None = None
+) -> None:
+    """Write one shard from `Shard.to_json`, on any machine, any number of times.
+
+    Once every shard is there, `write` with the same plan finds them and adds the index.
+    """
+    shard = Shard.from_json(description)
+    with Folder(folder, exclusive=False) as target:
+        _fill(target, [shard], thread_count(threads), None, publish=True)
+
+
+def _sizes(layout: Layout, names: Iterable[str]) -> int:
+    return sum(layout.files[name] for name in names)
+
+
+def _finished(target: Folder, layout: Layout, names: set[str]) -> set[str]:
+    """The shards that an interrupted run completed; raises for anything it cannot have made."""
+    for name in (INDEX, SINGLE):
+        if name in names:
+            raise CheckpointError(
+                f"{target.path} already holds a checkpoint ({name}): pass overwrite=True "
+                "(--overwrite on the command line) to replace it, or choose another folder"
+            )
+    shards = {shard.file: shard for shard in layout.shards}
+    found = {name for name in names if SHARD_NAME.fullmatch(name)}
+    for name in sorted(found):
+        shard = shards.get(name)
+        if shard is None or not target.begins_with(name, shard.header, shard.file_size):
+            raise CheckpointError(
+                f"{target.path / name} is not what this call would write there: repeat the call "
+                "that began it, pass overwrite=True (--overwrite), or choose another folder"
+            )
+    config = layout.config
+    if config and CONFIG in names and not target.begins_with(CONFIG, config, len(config)):
+        raise CheckpointError(
+            f"{target.path / CONFIG} differs from this plan's: remove it, pass overwrite=True "
+            "(--overwrite), or choose another folder"
+        )
+    return found
+
+
+def _check_replaceable(target: Folder, layout: Layout) -> None:
+    for name in layout.files:
+        if target.is_folder(name):
+            raise CheckpointError(
+                f"{target.path / name} is a folder, a file must go there: remove it, "
+                "or choose another folder"
+            )
+
+
+def _add(
+    target: Folder, layout: Layout, missing: list[Shard], workers: int, progress: Progress | None
+) -> None:
+    """Publish each file as it is finished, so that an interrupted run can be carried on."""
+    if layout.config is not None and CONFIG not in target.names():
+        _small_file(target, CONFIG, layout.config).publish()
+    _fill(target, missing, workers, progress, publish=True)
+    if layout.index is not None:
+        _small_file(target, INDEX, layout.index).publish()
+
+
+def _replace(
+    target: Folder, layout: Layout, names: set[str], workers: int, progress: Progress | None
+) -> None:
+    """Put everything new on disk beside the old checkpoint, and only then change names.
+
+    The old index goes first and the new one comes last, so at no time does an index name a
+    mixture.  A numbered shard that is not ours belongs to the old checkpoint, even if a run that
+    died here has removed the index that said so.
+    """
+    config = layout.config and _small_file(target, CONFIG, layout.config)
+    index = layout.index and _small_file(target, INDEX, layout.index)
+    shards = _fill(target, layout.shards, workers, progress, publish=False)
+    for marker in (INDEX, SINGLE):
+        if marker in names and not (marker == SINGLE and index is None):
+            target.remove(marker)
+    target.sync()
+    for file in [config, *shards, index]:
+        if file:
+            file.publish()
+    for name in sorted(names - layout.files.keys()):
+        if SHARD_NAME.fullmatch(name):
+            target.remove(name)
+    target.sync()
+
+
+def _small_file(target: Folder, name: str, content: bytes) -> TemporaryFile:
+    file = TemporaryFile(target, name, len(content))
+    file.write(content, 0)
+    file.flush()
+    return file
+
+
+class _Task(NamedTuple):
+    """`size` bytes for `offset` in the file: the header, or elements from `start` of a tensor."""
+
+    output: _Output
+    sampler: Sampler | None
+    start: int
+    size: int
+    offset: int
+
+
+def _fill(
+    target: Folder,
+    shards: Iterable[Shard],
+    workers: int,
+    progress: Progress | None,
+    *,
+    publish: bool,
+) -> list[TemporaryFile]:
+    """Write the shards, flushed to disk; publish each when it is finished, or return them."""
+    outputs: list[_Output] = []
+    local = threading.local()
+    lock = threading.Lock()
+
+    def tasks() -> Iterator[_Task]:
+        for shard in shards:
+            outputs.append(_Output(target, shard, publish))
+            yield from outputs[-1].tasks(shard)
+
+    def work(task: _Task) -> None:
+        if not hasattr(local, "buffer"):
+            local.buffer = np.empty(CHUNK, np.uint8)
+        task.output.put(task, local.buffer)
+        if progress and task.sampler:
+            with lock:
+                progress(task.size)
+
+    run(tasks(), work, workers)
+    return [output.file for output in outputs]
+
+
+class _Output:
+    """A shard being written by several threads; the one that does its last byte finishes it."""
+
+    def __init__(self, target: Folder, shard: Shard, publish: bool) -> None:
+        self.header = shard.header
+        self.file = TemporaryFile(target, shard.file, shard.file_size)
+        self.publish = publish
+        self.lock = threading.Lock()
+        self.left = shard.file_size
+        self.unflushed = 0
+
+    def tasks(self, shard: Shard) -> Iterator[_Task]:
+        """The header and then every chunk; a sampler lives as long as its tensor's chunks."""
+        offset = len(self.header)
+        yield _Task(self, None, 0, offset, 0)
+        for entry in shard.entries:
+            sampler = shard.sampler(entry)
+            item_size = sampler.dtype.size
+            for start in range(0, entry.size, CHUNK):
+                size = min(CHUNK, entry.size - start)
+                yield _Task(self, sampler, start // item_size, size, offset + start)
+            offset += entry.size
+
+    def put(self, task: _Task, buffer: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        """Make a task's bytes, write them, and count them."""
+        data = memoryview(self.header)
+        if task.sampler:
+            task.sampler.draw(buffer[: task.size], task.start)
+            data = buffer[: task.size].data
+        self.file.write(data, task.offset)
+        if self._due(task.size):
+            self.file.flush()
+        if self._last(task.size):
+            self.finish()
+
+    def _due(self, size: int) -> bool:
+        with self.lock:
+            self.unflushed += size
+            due = self.unflushed >= FLUSH
+            if due:
+                self.unflushed = 0
+        return due
+
+    def _last(self, size: int) -> bool:
+        """Counted after a thread's own flush: nobody uses the file once `left` is 0."""
+        with self.lock:
+            self.left -= size
+            return self.left == 0
+
+    def finish(self) -> None:
+        """Everything is written: make it last, and if it may be seen, visible."""
+        self.file.flush()
+        if self.publish:
+            self.file.publish()
+        else:
+            self.file.close()  # the folder is locked, and open files are limited

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: MIT
+"""Faults: whatever breaks while writing, what is there is absent or right, and a call resumes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import threading
+import uuid
+
+import pytest
+from checkpoint_plans import contents, mixed_plan, plan_of, temporaries
+
+import fastinit.checkpoints as checkpoints
+from fastinit.checkpoints import layout_of, verify, write
+from fastinit.checkpoints.files import Folder, TemporaryFile
+from fastinit.errors import CheckpointError
+
+OPTIONS = {"seed": 3, "max_shard_size": "60KB", "threads": 2}
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
+    """File name -> bytes of an undisturbed write of `mixed_plan`."""
+    folder = tmp_path_factory.mktemp("right")
+    write(mixed_plan(), folder, **OPTIONS)
+    return contents(folder)
+
+
+def assert_absent_or_right(folder, right):
+    """No temporary file, and no final name over anything but the complete content."""
+    assert not temporaries(folder)
+    for name, data in contents(folder).items():
+        assert right[name] == data
+
+
+class Broken:
+    """A function of the system that fails at its `k`-th call."""
+
+    def __init__(self, function, k, code=errno.EIO):
+        self.function = function
+        self.k = k
+        self.code = code
+        self.calls = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, *args, **options):
+        with self.lock:
+            self.calls += 1
+            fails = self.calls == self.k
+        if fails:
+            raise OSError(self.code, os.strerror(self.code))
+        return self.function(*args, **options)
+
+
+CALLS = [
+    (os, "mkdir", errno.EACCES, "cannot open .*Permission denied; give yourself permission"),
+    (os, "open", errno.EMFILE, "Too many open files; raise the limit"),
+    (os, "posix_fallocate", errno.ENOSPC, "bytes are needed, .* are free: free some"),
+    (os, "posix_fallocate", errno.EFBIG, "cannot create .*smaller max_shard_size, or raise"),
+    (os, "pwrite", errno.EIO, "cannot write .*the disk reported a fault"),
+    (os, "pwrite", errno.EDQUOT, "cannot write .*bytes are needed, .* are free"),
+    (os, "fsync", errno.EIO, "cannot (flush|open) .*the disk reported a fault"),
+    (os, "rename", errno.EROFS, "cannot rename .*the file system is read-only"),
+    (os, "close", errno.EIO, ""),
+    (os, "listdir", errno.EIO, "cannot list .*the disk reported a fault"),
+    (os, "fstatvfs", errno.EIO, "cannot measure .*the disk reported a fault"),
+    (fcntl, "flock", errno.EINTR, "run the same command again to carry on"),
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "code", "message"), CALLS, ids=[f"{c[1]}-{c[2]}" for c in CALLS]
+)
+def test_every_call_may_fail_and_a_second_write_resumes(
+    tmp_path, monkeypatch, right, module, name, code, message
+):
+    for k in range(1, 200):
+        folder = tmp_path / f"{k}"
+        broken = Broken(getattr(module, name), k, code)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, broken)
+            found = failure(folder, OPTIONS)
+        if broken.calls < k:
+            break
+        assert re.search(message, found)
+        assert bool(found) == (name != "close")  # what is flushed is whole, whatever close says
+        if folder.exists():
+            assert_absent_or_right(folder, right)
+        if not (folder / INDEX).exists():
+            write(mixed_plan(), folder, **OPTIONS)
+        assert contents(folder) == right
+    assert 1 < k < 199
+
+
+@pytest.mark.parametrize("name", ["open", "pread", "fstat"])
+def test_what_is_there_may_be_unreadable(tmp_path, monkeypatch, right, name):
+    shards = layout_of(mixed_plan(), seed=3, max_shard_size="60KB").shards
+    for shard in shards:
+        checkpoints.write_shard(shard.to_json(), tmp_path)
+    for k in range(1, 50):
+        with monkeypatch.context() as patch:
+            broken = Broken(getattr(os, name), k)
+            patch.setattr(os, name, broken)
+            found = failure(tmp_path, OPTIONS)
+        if broken.calls < k:
+            break
+        assert re.search("cannot (open|read|create|flush) .*the disk reported a fault", found)
+        assert_absent_or_right(tmp_path, right)
+        (tmp_path / INDEX).unlink(missing_ok=True)
+        (tmp_path / "config.json").unlink(missing_ok=True)
+    assert k > len(shards)
+
+
+def test_a_full_disk_that_cannot_even_tell_its_space_is_a_clean_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "posix_fallocate", always(errno.ENOSPC))
+    monkeypatch.setattr(os, "statvfs", always(errno.EIO))
+    monkeypatch.setattr(Folder, "check_space", lambda self, needed: None)
+    with pytest.raises(CheckpointError, match="bytes are needed, 0 are free"):
+        write(mixed_plan(), tmp_path, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("open", errno.EMFILE),
+        ("posix_fallocate", errno.ENOSPC),
+        ("pwrite", errno.ENOSPC),
+        ("fsync", errno.EIO),
+    ],
+)
+def test_an_overwrite_that_fails_before_its_end_keeps_the_old_checkpoint(
+    tmp_path, monkeypatch, name, code
+):
+    write(mixed_plan(), tmp_path, seed=9, max_shard_size="30KB")
+    old = contents(tmp_path)
+    kept = 0
+    for k in range(1, 200):
+        broken = Broken(getattr(os, name), k, code)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, broken)
+            try:
+                write(mixed_plan(), tmp_path, **OPTIONS, overwrite=True)
+            except CheckpointError:
+                assert not temporaries(tmp_path)
+            else:
+                break
+        if contents(tmp_path) != old:  # the names were being changed: only fsync can fail there
+            assert name == "fsync"
+            break
+        kept += 1
+    assert kept > 3
+    write(mixed_plan(), tmp_path, **OPTIONS, overwrite=True)
+    verify(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["unlink", "rename"])
+@pytest.mark.parametrize("new", ["60KB", "5GB"])
+def test_an_overwrite_that_fails_at_its_end_can_be_repeated(tmp_path, monkeypatch, name, new):
+    options = {**OPTIONS, "max_shard_size": new, "overwrite": True}
+    write(mixed_plan(), tmp_path / "right", **options)
+    for k in range(1, 100):
+        folder = tmp_path / f"{k}"
+        write(mixed_plan(), folder, seed=9, max_shard_size="20KB")
+        broken = Broken(getattr(os, name), k)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, broken)
+            found = failure(folder, options)
+        if broken.calls < k:
+            break
+        assert "cannot re" in found  # remove, rename
+        assert not temporaries(folder)
+        if (folder / INDEX).exists():  # an index never names a mixture
+            spare = folder_error(folder)
+            assert not spare or "a shard that the index does not name" in spare
+        write(mixed_plan(), folder, **options)
+        assert contents(folder) == contents(tmp_path / "right")
+    assert k > 2
+
+
+def failure(folder, options):
+    """What a write says when it fails, else nothing."""
+    try:
+        write(mixed_plan(), folder, **options)
+    except CheckpointError as error:
+        return str(error)
+    return ""
+
+
+def folder_error(folder):
+    """What verifying says when it fails, else nothing."""
+    try:
+        verify(folder)
+    except checkpoints.VerifyError as error:
+        return str(error)
+    return ""
+
+
+def test_a_file_system_without_preallocation_works(tmp_path, monkeypatch, right):
+    for code in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "posix_fallocate", always(code))
+            write(mixed_plan(), tmp_path / str(code), **OPTIONS)
+        assert contents(tmp_path / str(code)) == right
+    monkeypatch.delattr(os, "posix_fallocate")
+    write(mixed_plan(), tmp_path / "none", **OPTIONS)
+    assert contents(tmp_path / "none") == right
+
+
+def test_a_file_system_without_locks_works(tmp_path, monkeypatch, right):
+    monkeypatch.setattr(fcntl, "flock", always(errno.ENOLCK))
+    write(mixed_plan(), tmp_path / "x", **OPTIONS)
+    assert contents(tmp_path / "x") == right
+
+
+def test_a_file_system_that_cannot_tell_its_space_works(tmp_path, monkeypatch, right):
+    real = os.statvfs("/")
+    unknown = os.statvfs_result((*real[:2], 0, 0, 0, *real[5:]))
+    monkeypatch.setattr(os, "fstatvfs", lambda descriptor: unknown)
+    monkeypatch.setattr(os, "statvfs", lambda path: unknown)
+    write(mixed_plan(), tmp_path / "x", **OPTIONS)
+    assert contents(tmp_path / "x") == right
+
+
+def always(code):
+    def fail(*args, **options):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.mark.parametrize("longest", [1, 7, 1000])
+def test_short_writes_are_carried_on(tmp_path, monkeypatch, longest):
+    plan = plan_of(("w", (100, 13), "normal(std=0.02)"), config={})
+    write(plan, tmp_path / "right", seed=3)
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:longest], at))
+    write(plan, tmp_path / "x", seed=3)
+    assert contents(tmp_path / "x") == contents(tmp_path / "right")
+
+
+def test_a_writer_whose_new_file_was_swept_takes_another_name(tmp_path, monkeypatch, right):
+    flock = fcntl.flock
+    taken = []
+
+    def sweeper_is_faster(descriptor, operation):
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        if name.endswith(".fastinit") and len(taken) < 3:
+            taken.append(name)
+            if len(taken) == 1:
+                os.unlink(name)
+            else:
+                raise BlockingIOError(errno.EWOULDBLOCK, "locked")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweeper_is_faster)
+    write(mixed_plan(), tmp_path / "x", **OPTIONS)
+    assert len(taken) == 3
+    assert contents(tmp_path / "x") == right
+
+
+def test_files_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path):
+    dead = tmp_path / f".model.safetensors.{'0' * 32}.fastinit"
+    dead.write_bytes(b"x" * 100)
+    with Folder(tmp_path, exclusive=False) as living:
+        temporary = TemporaryFile(living, "model-00009-of-00009.safetensors", 10)
+        write(mixed_plan(), tmp_path, **OPTIONS)
+        assert temporaries(tmp_path) == [temporary.name]
+    assert not temporaries(tmp_path)
+
+
+def test_a_temporary_name_that_is_taken_is_not_written_through(tmp_path, monkeypatch):
+    name = uuid.UUID(int=7)
+    monkeypatch.setattr(uuid, "uuid4", lambda: name)
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / f".config.json.{name.hex}.fastinit").symlink_to(tmp_path / "victim")
+    with pytest.raises(CheckpointError, match=r"cannot create .*config.json: File exists"):
+        write(mixed_plan(), tmp_path, **OPTIONS)
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_second_writer_is_told_to_wait(tmp_path):
+    with (
+        Folder(tmp_path),
+        pytest.raises(CheckpointError, match=r"another process is writing into .*wait until it"),
+    ):
+        write(mixed_plan(), tmp_path, **OPTIONS)
+    write(mixed_plan(), tmp_path, **OPTIONS)
+
+
+def test_writers_at_the_same_time_corrupt_nothing(tmp_path):
+    for attempt in range(10):
+        folder = tmp_path / str(attempt)
+        results = []
+
+        def one(seed, folder=folder, results=results):
+            try:
+                results.append(write(mixed_plan(), folder, **{**OPTIONS, "seed": seed}))
+            except CheckpointError as error:
+                results.append(str(error))
+
+        threads = [threading.Thread(target=one, args=(seed,)) for seed in (3, 4, 3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        refusals = [result for result in results if isinstance(result, str)]
+        assert len(refusals) == 2
+        assert all("another process" in text or "already holds" in text for text in refusals)
+        verify(folder)
+        assert not temporaries(folder)
+
+
+def test_shards_written_twice_at_the_same_time_are_right(tmp_path, right):
+    shards = layout_of(mixed_plan(), seed=3, max_shard_size="60KB").shards
+    tasks = [shard.to_json() for shard in shards] * 3
+    threads = [
+        threading.Thread(
+            target=checkpoints.write_shard, args=(task, tmp_path), kwargs={"threads": 2}
+        )
+        for task in tasks
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    write(mixed_plan(), tmp_path, **OPTIONS)
+    assert contents(tmp_path) == right
