@@ -157,7 +157,10 @@ def _check_out(out: Any) -> None:
         )
     if not out.flags.writeable:
         raise ValueError("out is read-only: pass a writable array, or open the memory map 'r+'")
-    if any(stride == 0 and dim > 1 for stride, dim in zip(out.strides, out.shape, strict=True)):
+    shared = not out.flags.c_contiguous and any(
+        stride == 0 and dim > 1 for stride, dim in zip(out.strides, out.shape, strict=True)
+    )
+    if shared:
         raise ValueError(f"out has strides {out.strides}: several elements share one place")
 
 

@@ -50,7 +50,7 @@ def run(tasks: Iterable[T], work: Callable[[T], None], threads: int) -> None:
     claimed and is finished before this returns.  The first exception, Ctrl-C in the caller
     included, stops further claims and is raised here once the helpers have ended.
     """
-    if isinstance(tasks, Sized):
+    if threads > 1 and isinstance(tasks, Sized):
         threads = min(threads, len(tasks))
     if threads <= 1:
         for task in tasks:

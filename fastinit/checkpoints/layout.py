@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from fastinit import plans
-from fastinit.checkpoints.recipe import KEY, Recipe, check_seed
+from fastinit.checkpoints.recipe import KEY, Recipe
 from fastinit.dtypes import resolve
+from fastinit.stream import check_seed
 
 if TYPE_CHECKING:
     from fastinit.arrays import Sampler
@@ -224,7 +225,7 @@ class Layout:
 
 
 def layout_of(
-    plan: Any, *, seed: int, dtype: str | None = None, max_shard_size: int | str = "5GB"
+    plan: Any, *, seed: SupportsIndex, dtype: str | None = None, max_shard_size: int | str = "5GB"
 ) -> Layout:
     """The files that `write` would write, with every check that needs no disk.
 
@@ -238,7 +239,7 @@ def layout_of(
         ValueError: an argument, a name, a shape or a scale that cannot work.
     """
     plan = plans.plan(plan)
-    check_seed(seed)
+    seed = check_seed(seed)
     limit = parse_size(max_shard_size)
     entries = [
         Entry(

@@ -15,21 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastinit.arrays import sampler
 from fastinit.schemes import scheme
+from fastinit.stream import VERSION, check_seed
 
 if TYPE_CHECKING:
     from fastinit.arrays import Sampler
     from fastinit.schemes import Scheme
 
-STREAM = 1
 KEY = "fastinit"
 FIELDS = {"stream": int, "seed": int, "plan": str, "digest": str, "init": dict}
-
-
-def check_seed(seed: object) -> int:
-    """The seed itself, when it is a whole number that fits 64 bits."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed!r}: pass a whole number with 0 <= seed < 2**64")
-    return seed
 
 
 @lru_cache(maxsize=1024)
@@ -49,7 +42,7 @@ class Recipe:
 
     def text(self) -> str:
         """The JSON text that goes into a file."""
-        fields = {"stream": STREAM, "seed": self.seed, "plan": self.plan, "digest": self.digest}
+        fields = {"stream": VERSION, "seed": self.seed, "plan": self.plan, "digest": self.digest}
         return json.dumps(
             {**fields, "init": dict(self.init)}, ensure_ascii=False, separators=(",", ":")
         )
@@ -70,10 +63,10 @@ class Recipe:
         for field, kind in FIELDS.items():
             if type(fields[field]) is not kind:
                 raise ValueError(f"the recipe's {field} is not of type {kind.__name__}")
-        if fields["stream"] != STREAM:
+        if fields["stream"] != VERSION:
             raise ValueError(
                 f"the recipe is of stream version {fields['stream']}, this fastinit knows "
-                f"version {STREAM}: use a newer fastinit"
+                f"version {VERSION}: use a newer fastinit"
             )
         if not all(isinstance(value, str) for value in fields["init"].values()):
             raise ValueError("the recipe's init must give each tensor a scheme as text")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def write(
     plan: Any,
     folder: str | os.PathLike[str],
     *,
-    seed: int,
+    seed: SupportsIndex,
     dtype: str | None = None,
     max_shard_size: int | str = "5GB",
     threads: int | None = None,
