@@ -40,6 +40,8 @@ cdef extern from "fastinit.h" nogil:
                        uint64_t subsequence) noexcept
     fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
                      const fi_spec *spec) noexcept
+    uint64_t fi_float_enter() noexcept
+    void fi_float_leave(uint64_t saved) noexcept
     void fi_philox4x32(uint32_t *out, const uint32_t *counter, const uint32_t *key) noexcept
     fi_status fi_isa_select(const char *name) noexcept
     const char *fi_isa_active() noexcept

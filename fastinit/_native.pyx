@@ -12,6 +12,8 @@ from fastinit._native cimport (
     FI_OK,
     fi_dtype_size,
     fi_fill,
+    fi_float_enter,
+    fi_float_leave,
     fi_isa_active,
     fi_isa_name,
     fi_isa_select,
@@ -144,6 +146,16 @@ def philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, 
     cdef uint32_t[4] out
     fi_philox4x32(out, counter, key)
     return out[0], out[1], out[2], out[3]
+
+
+def float_enter():
+    """Give this thread IEEE 754's default floating-point state; returns what `float_leave` takes."""
+    return fi_float_enter()
+
+
+def float_leave(uint64_t saved):
+    """Give this thread back the floating-point state it had."""
+    fi_float_leave(saved)
 
 
 def select_isa(name):

@@ -157,11 +157,19 @@ def _check_out(out: Any) -> None:
         )
     if not out.flags.writeable:
         raise ValueError("out is read-only: pass a writable array, or open the memory map 'r+'")
-    shared = not out.flags.c_contiguous and any(
-        stride == 0 and dim > 1 for stride, dim in zip(out.strides, out.shape, strict=True)
-    )
-    if shared:
+    if not out.flags.c_contiguous and _overlaps(out):
         raise ValueError(f"out has strides {out.strides}: several elements share one place")
+
+
+def _overlaps(out: npt.NDArray[Any]) -> bool:
+    """Whether an axis steps over less than the axes of smaller steps take up, as no slice does."""
+    reach = out.itemsize
+    axes = zip(map(abs, out.strides), out.shape, strict=True)
+    for stride, dim in sorted((stride, dim) for stride, dim in axes if dim > 1):
+        if stride < reach:
+            return True
+        reach += (dim - 1) * stride
+    return False
 
 
 def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, threads: int | None) -> None:

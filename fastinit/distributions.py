@@ -46,14 +46,19 @@ def _rounded(dtype: DType, *numbers: float) -> list[float]:
         return [float(np.float32(number)) for number in numbers]
 
 
-def _finite(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not math.isfinite(number):
-            raise ValueError(f"{name} is {number}: need a finite number")
-
-
 class Distribution(ABC):
     """What values elements take, each from its own word."""
+
+    def _settle(self, **names: str) -> None:
+        """Check that fields, given with the names users know them by, are finite; make -0 0.
+
+        Equal distributions must have equal bits, and -0 equals 0.
+        """
+        for field, name in names.items():
+            number = getattr(self, field)
+            if not math.isfinite(number):
+                raise ValueError(f"{name} is {number}: need a finite number")
+            object.__setattr__(self, field, number + 0.0)
 
     @property
     def mean(self) -> float:
@@ -79,11 +84,13 @@ class Distribution(ABC):
         Raises:
             ValueError: the values, or all values in the interval, do not exist in `dtype`.
         """
+        floats = _native.float_enter()
+        try:
+            numbers = _numbers_of(self, dtype)
+        finally:
+            _native.float_leave(floats)
         return _native.Spec(
-            dtype=dtype.code,
-            key=stream.seed,
-            subsequence=stream.subsequence,
-            **_numbers_of(self, dtype),
+            dtype=dtype.code, key=stream.seed, subsequence=stream.subsequence, **numbers
         )
 
 
@@ -120,7 +127,7 @@ class Constant(Distribution):
     value: float
 
     def __post_init__(self) -> None:
-        _finite(value=self.value)
+        self._settle(value="value")
 
     def _moments(self) -> tuple[float, float]:
         return self.value, 0.0
@@ -146,7 +153,7 @@ class Uniform(Distribution):
     high: float
 
     def __post_init__(self) -> None:
-        _finite(low=self.low, high=self.high)
+        self._settle(low="low", high="high")
         if self.low > self.high:
             raise ValueError(f"low is {self.low!r} and high {self.high!r}: need low <= high")
 
@@ -170,7 +177,7 @@ class _Gaussian(Distribution):
     centre: float
 
     def __post_init__(self) -> None:
-        _finite(std=self.sigma, mean=self.centre)
+        self._settle(sigma="std", centre="mean")
         if self.sigma < 0:
             raise ValueError(f"std is {self.sigma!r}: need std >= 0")
 
@@ -181,7 +188,7 @@ class _Gaussian(Distribution):
 
 @dataclass(frozen=True)
 class Normal(_Gaussian):
-    """The plain normal, out to 6.34 sigma (float64: 9.15)."""
+    """The plain normal, out to 6.34 sigma (float64: 9.16)."""
 
     def _moments(self) -> tuple[float, float]:
         return self.centre, self.sigma

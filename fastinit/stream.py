@@ -39,7 +39,6 @@ def check_seed(seed: SupportsIndex) -> int:
     return check_integer("seed", seed, 2**64)
 
 
-@lru_cache(maxsize=4096)
 def subsequence(name: str) -> int:
     """Counter words 2 and 3 of the tensor `name`, the lower word in the lower half.
 
@@ -47,6 +46,11 @@ def subsequence(name: str) -> int:
     """
     if not isinstance(name, str):
         raise TypeError(f"name is {name!r}: need a string, such as 'h.0.attn.c_attn.weight'")
+    return _subsequence(name)
+
+
+@lru_cache(maxsize=4096)
+def _subsequence(name: str) -> int:
     try:
         encoded = name.encode()
     except UnicodeEncodeError:

@@ -68,6 +68,12 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key, ui
 fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
                  const fi_spec *spec);
 
+/* The calling thread's floating-point state as IEEE 754 has it by default (to nearest, denormals
+ * kept), until fi_float_leave is given back what this returned.  Another library in the process
+ * may have set another; no bit of ours may change for it. */
+uint64_t fi_float_enter(void);
+void fi_float_leave(uint64_t saved);
+
 void fi_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 
 fi_status fi_isa_select(const char *name); /* NULL: the best this machine has */

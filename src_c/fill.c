@@ -15,29 +15,24 @@
 enum { BLOCK_WORDS = 4 };
 static const uint64_t HIGH_STEP = UINT64_C(1) << 32; /* blocks with one counter word 1 */
 
-/* Another library in the process may flush denormals to zero or round another way (gcc's
- * -ffast-math start-up code does); no bit of ours may change for it. */
 #if defined(__x86_64__)
-typedef unsigned int float_state;
-static float_state float_enter(void) {
-    float_state saved = _mm_getcsr();
+uint64_t fi_float_enter(void) {
+    const unsigned int saved = _mm_getcsr();
     _mm_setcsr(0x1F80); /* all exceptions masked, to nearest, denormals kept */
     return saved;
 }
-static void float_leave(float_state saved) { _mm_setcsr(saved); }
+void fi_float_leave(uint64_t saved) { _mm_setcsr((unsigned int)saved); }
 #elif defined(__aarch64__)
-typedef uint64_t float_state;
-static float_state float_enter(void) {
-    float_state saved;
+uint64_t fi_float_enter(void) {
+    uint64_t saved;
     __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
-    __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)0));
+    __asm__ volatile("msr fpcr, %0" ::"r"(UINT64_C(0)));
     return saved;
 }
-static void float_leave(float_state saved) { __asm__ volatile("msr fpcr, %0" ::"r"(saved)); }
+void fi_float_leave(uint64_t saved) { __asm__ volatile("msr fpcr, %0" ::"r"(saved)); }
 #else
-typedef int float_state;
-static float_state float_enter(void) { return 0; }
-static void float_leave(float_state saved) { (void)saved; }
+uint64_t fi_float_enter(void) { return 0; }
+void fi_float_leave(uint64_t saved) { (void)saved; }
 #endif
 
 size_t fi_dtype_size(uint32_t dtype) {
@@ -111,7 +106,7 @@ fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec 
     if (!size || !spec_in_range(spec) || !rows_in_range(rows)) return FI_ERR_RANGE;
     const size_t words = dtype == FI_FLOAT64 ? 2 : 1;
     unsigned char *row = out;
-    const float_state saved = float_enter();
+    const uint64_t saved = fi_float_enter();
     for (size_t r = 0; r < rows->rows; r++, row += rows->out_step) {
         if (spec->distribution == FI_CONSTANT) {
             repeat_run(row, rows->count * size, spec->pattern, size);
@@ -120,7 +115,7 @@ fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec 
         draw_run(row, rows->start + r * rows->start_step, rows->count, words, size,
                  fi_active_kernels()->draw[spec->distribution][dtype], spec);
     }
-    float_leave(saved);
+    fi_float_leave(saved);
     return FI_OK;
 }
 
@@ -141,7 +136,7 @@ fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
     fi_convert *convert = fi_active_kernels()->convert[spec->distribution][dtype];
     const size_t tiles = count / FI_TILE_WORDS, rest = count % FI_TILE_WORDS;
     const size_t tile_size = FI_TILE_WORDS * size / (dtype == FI_FLOAT64 ? 2 : 1);
-    const float_state saved = float_enter();
+    const uint64_t saved = fi_float_enter();
     convert(out, words, tiles, spec);
     if (rest) {
         uint32_t some[FI_TILE_WORDS] = {0};
@@ -150,7 +145,7 @@ fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
         convert(tile, some, 1, spec);
         memcpy((unsigned char *)out + tiles * tile_size, tile, tile_size * rest / FI_TILE_WORDS);
     }
-    float_leave(saved);
+    fi_float_leave(saved);
     return FI_OK;
 }
 

@@ -60,8 +60,6 @@ def worst(row: int, coefficients: list[np.float32]) -> tuple[float, float]:
     """Greatest error over `max(3e-7, 3 * 2^-24 z)`, and the smallest value, in float32."""
     step = 1 if row == 0 else 61
     m = 1 + np.arange(0, 2**23, step) / 2.0**23
-    if row == 0:
-        m = m[:-1]  # the kernels stop at the largest float below 2^31
     d = m - 1.5
     z = np.full(m.shape, coefficients[-1], dtype=np.float32)
     for c in coefficients[-2::-1]:  # float32 x float32 is exact in float64

@@ -48,7 +48,7 @@ def normal(std: float = 1.0, mean: float = 0.0) -> Rule:
     Raises:
         ValueError: not finite, or std < 0.
 
-    A value comes from one 32-bit word, so none is further out than 6.34 sigma (float64: 9.15).
+    A value comes from one 32-bit word, so none is further out than 6.34 sigma (float64: 9.16).
     Who differs: JAX's default std is 0.01, Keras's 0.05.
 
     >>> print(normal(std=0.02))

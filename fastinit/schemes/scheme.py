@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
+from fastinit import _native
 from fastinit.distributions import Distribution
 from fastinit.expressions import parse_call
 from fastinit.fans import check_shape
@@ -38,7 +39,12 @@ class Scheme:
         >>> fi.he_normal().distribution((1024, 512)).std
         0.0625
         """
-        return self._rule(check_shape(shape))
+        dims = check_shape(shape)
+        floats = _native.float_enter()
+        try:
+            return self._rule(dims)
+        finally:
+            _native.float_leave(floats)
 
     def __str__(self) -> str:
         inside = ", ".join(f"{name}={_text(value)}" for name, value in self.arguments)
@@ -88,7 +94,11 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
             if value != signature.parameters[key].default
         )
         call: Callable[..., Rule] = rule_of
-        return Scheme(name, kept, call(**given))
+        floats = _native.float_enter()
+        try:
+            return Scheme(name, kept, call(**given))
+        finally:
+            _native.float_leave(floats)
 
     _MAKERS[name] = make
     return make
