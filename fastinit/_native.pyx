@@ -79,6 +79,8 @@ cdef class Spec:
 
 def fill(unsigned char[::1] out not None, Spec spec not None, uint64_t start):
     """Fill `out` (writable bytes, a whole number of elements) with the elements from `start`."""
+    if out.shape[0] % spec.item_size:
+        raise ValueError(f"{out.shape[0]} bytes are not a whole number of {spec.item_size}-byte elements")
     fill_rows(out, spec, start, 0, 1, out.shape[0] // spec.item_size, out.shape[0])
 
 

@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fastinit import _native, parallel
+from fastinit import _native, instruction_sets, parallel
 from fastinit.chunks import chunks
 from fastinit.distributions import Distribution
 from fastinit.dtypes import DType, resolve
@@ -47,6 +47,7 @@ def sampler(
     recipe: Recipe, shape: tuple[int, ...], *, seed: SupportsIndex, name: str, dtype: Any
 ) -> Sampler:
     """The sampler of a whole tensor.  Everything that can be wrong is found out here."""
+    instruction_sets.check()
     kind, dims = resolve(dtype), check_shape(shape)
     if isinstance(recipe, str):
         recipe = scheme(recipe)
@@ -109,7 +110,7 @@ def fill(
             f"out has shape {out.shape}, but the region of shape {dims} has shape {part.shape}"
         )
     source = sampler(scheme, dims, seed=seed, name=name, dtype=out.dtype)
-    _fill(out, source, part, threads)
+    _fill(out, source, part, _workers(part, threads))
     return out
 
 
@@ -144,8 +145,9 @@ def array(
     dims = check_shape(shape)
     part = region_of(dims, region)
     source = sampler(scheme, dims, seed=seed, name=name, dtype=dtype)
+    workers = _workers(part, threads)
     out = np.empty(part.shape, source.dtype.numpy)
-    _fill(out, source, part, threads)
+    _fill(out, source, part, workers)
     return out
 
 
@@ -172,10 +174,14 @@ def _overlaps(out: npt.NDArray[Any]) -> bool:
     return False
 
 
-def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, threads: int | None) -> None:
+def _workers(part: Region, threads: int | None) -> int:
+    """How many threads to use; raises before anything is allocated or written."""
+    small = threads is None and part.count <= ONE_THREAD
+    return 1 if small else parallel.thread_count(threads)
+
+
+def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, workers: int) -> None:
     if part.count == 0:
         return
-    small = threads is None and part.count <= ONE_THREAD
-    workers = 1 if small else parallel.thread_count(threads)
-    plain = out.view(source.dtype.words)
+    plain = out.view(np.ndarray).view(source.dtype.words)
     parallel.run(chunks(plain, part), lambda chunk: chunk.draw(source.spec), workers)

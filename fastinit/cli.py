@@ -38,6 +38,15 @@ _threads = click.option("--threads", type=int, help="[default: FASTINIT_THREADS 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 
+class _Folder(click.Path):
+    """A folder's path; '' is a forgotten variable rather than this folder."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "":
+            self.fail("it is empty; name a folder, or '.' for this one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(fastinit.__version__, prog_name="fastinit")
 def cli() -> None:
@@ -46,7 +55,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("source")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=_Folder(path_type=Path))
 @_seed
 @_dtype
 @_shard
@@ -118,7 +127,7 @@ def plan(source: str, dtype: str | None, every: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("path", metavar="DIR", type=_Folder(path_type=Path))
 @_threads
 @_json
 def verify(path: Path, threads: int | None, as_json: bool) -> None:
@@ -166,6 +175,9 @@ def main() -> None:
     """Run the command line, and turn every expected error into one line."""
     try:
         code = cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(USAGE)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f"; see {context.command_path} --help" if context else ""

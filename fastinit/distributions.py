@@ -102,6 +102,8 @@ def _numbers_of(distribution: Distribution, dtype: DType) -> Mapping[str, Any]:
 
 def _interval(dtype: DType, low: float, high: float) -> dict[str, float]:
     """The closed interval of `dtype` values inside [low, high]; infinite bounds saturate."""
+    if low == high and dtype.fits(low):
+        return {"low": dtype.round(low), "high": dtype.round(low)}
     inner_low, inner_high = dtype.at_least(low), dtype.at_most(high)
     if inner_low > inner_high:
         raise ValueError(

@@ -79,14 +79,23 @@ DTYPES: dict[str, DType] = {
 }
 
 
-@lru_cache(maxsize=64)
 def resolve(dtype: Any) -> DType:
     """The row for a name such as "bfloat16", or for a NumPy dtype or scalar type."""
+    try:
+        return _resolve(dtype)
+    except TypeError:  # not hashable
+        raise ValueError(
+            f"dtype {dtype!r} is not supported: choose from {', '.join(DTYPES)}"
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _resolve(dtype: Any) -> DType:
     if isinstance(dtype, DType):
         return dtype
     if isinstance(dtype, str) and dtype in DTYPES:
         return DTYPES[dtype]
-    if not isinstance(dtype, str):
+    if dtype is not None and not isinstance(dtype, str):
         try:
             numpy_dtype = np.dtype(dtype)
         except TypeError:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 Axes = int | tuple[int, ...]
 
@@ -87,6 +87,11 @@ def fans(
     """
     dims = check_shape(shape)
     check_layout(layout)
+    in_axis, out_axis = plain_axes("in_axis", in_axis), plain_axes("out_axis", out_axis)
+    stacked = plain_axes("batch_axis", batch_axis)
+    if stacked is None:
+        raise TypeError("batch_axis is None: need an axis, or a tuple of axes, maybe empty")
+    batch_axis = stacked
     if (in_axis is None) != (out_axis is None):
         raise ValueError("in_axis and out_axis go together: give both or neither")
     if in_axis is None or out_axis is None:
@@ -118,6 +123,21 @@ def check_layout(layout: str) -> None:
         )
 
 
+def plain_axes(what: str, axes: Any) -> Axes | None:
+    """`axes` as an int or a tuple of ints, or None; the error names `what`."""
+    if axes is None:
+        return None
+    many = isinstance(axes, Iterable) and not isinstance(axes, str)
+    listed = list(axes) if many else [axes]
+    try:
+        if any(isinstance(axis, bool) for axis in listed):
+            raise TypeError
+        numbers = tuple(map(operator.index, listed))
+    except TypeError:
+        raise TypeError(f"{what} is {axes!r}: need an integer, or a tuple of integers") from None
+    return numbers if many else numbers[0]
+
+
 def _listed(axes: Axes) -> Sequence[int]:
     return (axes,) if isinstance(axes, int) else tuple(axes)
 
@@ -133,9 +153,7 @@ def _axes_of(layout: str, dims: tuple[int, ...], batch: Sequence[int]) -> tuple[
 def _axes(dims: tuple[int, ...], axes: Axes) -> list[int]:
     found = []
     for axis in _listed(axes):
-        if isinstance(axis, bool) or not isinstance(axis, SupportsIndex):
-            raise TypeError(f"axis {axis!r} is not an integer")
-        if not -len(dims) <= operator.index(axis) < len(dims):
+        if not -len(dims) <= axis < len(dims):
             raise ValueError(f"axis {axis} does not exist in shape {dims}, of {len(dims)} axes")
-        found.append(operator.index(axis) % len(dims))
+        found.append(axis % len(dims))
     return found

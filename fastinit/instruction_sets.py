@@ -10,6 +10,9 @@ from fastinit.errors import BackendError
 
 VARIABLE = "FASTINIT_ISA"
 
+_refused: BackendError | None = None
+"""What was wrong with FASTINIT_ISA; raised when the first value is wanted, not on import."""
+
 
 def available() -> tuple[str, ...]:
     """The instruction sets that this build and this machine both have, best first."""
@@ -18,6 +21,7 @@ def available() -> tuple[str, ...]:
 
 def active() -> str:
     """The one in force."""
+    check()
     return _native.active_isa()
 
 
@@ -32,13 +36,22 @@ def select(name: str | None = None) -> str:
     if not _native.select_isa(name):
         what = "does not exist here" if name not in _native.isas() else "is not in this machine"
         raise BackendError(f"instruction set {name!r} {what}: choose from {', '.join(available())}")
+    global _refused
+    _refused = None
     return active()
+
+
+def check() -> None:
+    """Raise the BackendError of a FASTINIT_ISA that cannot be."""
+    if _refused is not None:
+        raise _refused
 
 
 def select_from_environment() -> None:
     """Put in force what FASTINIT_ISA names, or else the best one."""
+    global _refused
     name = os.environ.get(VARIABLE) or None
     try:
         select(name)
     except BackendError as error:
-        raise BackendError(f"{VARIABLE}={name}: {error}") from None
+        _refused = BackendError(f"{VARIABLE}={name}: {error}")

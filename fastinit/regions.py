@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from collections.abc import Iterable, Sequence
@@ -134,7 +135,8 @@ def _along(shape: tuple[int, ...], axis: int, index: Index) -> tuple[int, Axis |
 
 def _whole(value: object) -> int:
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        return operator.index(value)
+        with contextlib.suppress(TypeError):  # an array has the method, and refuses
+            return operator.index(value)
     raise TypeError(
         f"region has an index {value!r}: need slices, integers, '...' or one range; "
         "a list of indices or a mask is not a rectangular region"

@@ -77,7 +77,7 @@ class Stream:
 
         >>> import fastinit as fi
         >>> fi.stream(seed=0, name="w").words(start=2**40, count=3)
-        array([2411263866, 1229061302, 2684195463], dtype=uint32)
+        array([3403124851, 3927759333, 1718236688], dtype=uint32)
         """
         start = check_integer("start", start, 2**64)
         count = check_integer("count", count, 2**63)
@@ -89,7 +89,22 @@ class Stream:
 
 
 def stream(seed: SupportsIndex, name: str) -> Stream:
-    """The stream of the tensor `name` under `seed`, 0 <= seed < 2**64."""
+    """The stream of the tensor `name` under `seed`.
+
+    Args:
+        seed: 0 <= seed < 2**64.
+        name: any text that has a UTF-8 form.
+
+    Returns:
+        A `Stream`; `words` gives its raw words.
+
+    Raises:
+        ValueError: the seed is out of range, or the name holds a lone surrogate.
+        TypeError: the seed is no integer, or the name no text.
+
+    >>> hex(stream(seed=0, name="wte.weight").subsequence)
+    '0xcd775d0220b71919'
+    """
     found = Stream(check_seed(seed), name)
     subsequence(name)
     return found

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The stream a second time, in plain NumPy, written from docs/stream.md and from nothing else.
 
 It is slow, and it is not the library: it shares no code and no constant with fastinit. The octave
@@ -364,6 +365,11 @@ def interval(d: Distribution, dtype: str) -> tuple[float, float] | None:
         low, high = -math.inf, math.inf
     else:
         return None
+    if low == high:
+        with np.errstate(over="ignore"):
+            only = float(np.float64(low if dtype == "float64" else f32(low)).astype(DTYPES[dtype]))
+        if math.isfinite(only):
+            return only, only
     low, high = inner(low, high, dtype)
     if low > high:
         raise ValueError(f"{d} has no {dtype} number in its interval")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bits: the library equals the reference, on every instruction set, over every hard word."""
 
 from __future__ import annotations

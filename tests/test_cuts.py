@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cuts: any part, in any memory, by any number of threads, is that part of the whole."""
 
 from __future__ import annotations

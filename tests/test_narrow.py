@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Narrow types: the float32 value rounded once, inside its interval, whatever the process set."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Statistics: moments, distributions, tails and independence, for fixed seeds.
 
 A bound of 6 standard errors fails for one seed in 5 x 10^8; the Kolmogorov-Smirnov tests fail for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Words: known answers, names and seeds, the far end of the stream, and another implementation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The sweep: the normal of all 2^32 words, against another quantile function and between ISAs."""
 
 from __future__ import annotations

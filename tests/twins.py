@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The library and its twin side by side: the same distribution in both, and words worth trying."""
 
 from __future__ import annotations

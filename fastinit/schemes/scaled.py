@@ -7,12 +7,13 @@ One engine, `_scaled`, and thin names over it.  All work is in float64 from the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, get_args
 
 from fastinit import gaussian
 from fastinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from fastinit.fans import Axes, check_layout, fans
-from fastinit.schemes.scheme import Rule, maker
+from fastinit.schemes.scheme import Rule, maker, plain_number
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 Shape = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
@@ -56,9 +57,9 @@ def gain(nonlinearity: str, param: float | None = None) -> float:
             f"nonlinearity {nonlinearity!r} is unknown: choose from {', '.join(NONLINEARITIES)}"
         )
     if nonlinearity == "leaky_relu":
-        slope = 0.01 if param is None else param
-        if isinstance(slope, bool) or not isinstance(slope, (int, float)) or math.isnan(slope):
-            raise ValueError(f"the slope of leaky_relu is {slope!r}: need a number")
+        slope = 0.01 if param is None else plain_number("the slope of leaky_relu", param)
+        if not math.isfinite(slope * slope):
+            raise ValueError(f"the slope of leaky_relu is {slope!r}: need a finite number")
         return math.sqrt(2.0 / (1.0 + slope * slope))
     if param is not None:
         raise ValueError(f"nonlinearity {nonlinearity!r} takes no param; {param!r} was given")
@@ -76,19 +77,18 @@ def _divisor(mode: Mode, fan_in: int, fan_out: int) -> float:
     return found or 1.0
 
 
-def _distribution(variance: float, shape: Shape) -> Distribution:
-    """Centred on 0, with `variance` after any truncation."""
+def _distribution(std: float, shape: Shape) -> Distribution:
+    """Centred on 0, with standard deviation `std` after any truncation."""
     if shape == "uniform":
-        bound = math.sqrt(3.0 * variance)
+        bound = math.sqrt(3.0) * std
         return Uniform(-bound, bound)
-    std = math.sqrt(variance)
     if shape == "truncated_normal":
         return TruncatedNormal(std / gaussian.truncated_moments(-CUT, CUT)[1], 0.0, -CUT, CUT)
     return Normal(std, 0.0)
 
 
 def _scaled(
-    scale: float,
+    std_of: Callable[[float], float],
     mode: Mode,
     shape: Shape,
     layout: str,
@@ -96,9 +96,10 @@ def _scaled(
     out_axis: Axes | None,
     batch_axis: Axes,
 ) -> Rule:
-    """The rule of variance `scale` / fan.  Everything but the tensor's shape is checked here."""
-    if not (math.isfinite(scale) and scale >= 0):
-        raise ValueError(f"scale is {scale!r}: need a finite number >= 0")
+    """The rule of standard deviation std_of(fan).
+
+    Everything but the tensor's shape is checked here.
+    """
     if mode not in get_args(Mode):
         raise ValueError(f"mode {mode!r} is unknown: choose from {', '.join(get_args(Mode))}")
     if shape not in get_args(Shape):
@@ -113,9 +114,20 @@ def _scaled(
         fan_in, fan_out = fans(
             dims, layout=layout, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis
         )
-        return _distribution(scale / _divisor(mode, fan_in, fan_out), shape)
+        return _distribution(std_of(_divisor(mode, fan_in, fan_out)), shape)
 
     return rule
+
+
+def _by_variance(scale: float) -> Callable[[float], float]:
+    """sqrt(scale / n), as JAX and Keras have it."""
+    _check_factor("scale", scale)
+    return lambda n: math.sqrt(scale / n)
+
+
+def _check_factor(name: str, factor: float) -> None:
+    if not (math.isfinite(factor) and factor >= 0):
+        raise ValueError(f"{name} is {factor!r}: need a finite number >= 0")
 
 
 @maker
@@ -150,13 +162,13 @@ def variance_scaling(
     >>> variance_scaling(2.0, "fan_avg", "uniform").distribution((300, 100)).high
     0.17320508075688773
     """
-    return _scaled(scale, mode, distribution, layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(scale), mode, distribution, layout, in_axis, out_axis, batch_axis)
 
 
-def _checked_gain(value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"gain is {value!r}: need a finite number >= 0")
-    return value * value
+def _xavier_std(gain: float) -> Callable[[float], float]:
+    """gain * sqrt(2 / (fan_in + fan_out)), rounded as PyTorch rounds it; n is their mean."""
+    _check_factor("gain", gain)
+    return lambda n: gain * math.sqrt(1.0 / n)
 
 
 @maker
@@ -187,8 +199,7 @@ def xavier_uniform(
     >>> xavier_uniform().distribution((100, 50)).high
     0.2
     """
-    scale = _checked_gain(gain)
-    return _scaled(scale, "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_xavier_std(gain), "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
 
 
 @maker
@@ -210,15 +221,15 @@ def xavier_normal(
     >>> xavier_normal().distribution((96, 32)).std
     0.125
     """
-    scale = _checked_gain(gain)
-    return _scaled(scale, "fan_avg", "normal", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_xavier_std(gain), "fan_avg", "normal", layout, in_axis, out_axis, batch_axis)
 
 
-def _kaiming_scale(a: float, mode: str, nonlinearity: str) -> float:
+def _kaiming_std(a: float, mode: str, nonlinearity: str) -> Callable[[float], float]:
+    """gain / sqrt(n), rounded as PyTorch rounds it."""
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"mode {mode!r} is unknown: choose from fan_in, fan_out")
     factor = gain(nonlinearity, a if nonlinearity == "leaky_relu" else None)
-    return factor * factor
+    return lambda n: factor / math.sqrt(n)
 
 
 @maker
@@ -252,8 +263,8 @@ def kaiming_uniform(
     >>> kaiming_uniform().distribution((128, 600)).high
     0.1
     """
-    scale = _kaiming_scale(a, mode, nonlinearity)
-    return _scaled(scale, mode, "uniform", layout, in_axis, out_axis, batch_axis)
+    std_of = _kaiming_std(a, mode, nonlinearity)
+    return _scaled(std_of, mode, "uniform", layout, in_axis, out_axis, batch_axis)
 
 
 @maker
@@ -276,8 +287,8 @@ def kaiming_normal(
     >>> kaiming_normal(mode="fan_out").distribution((512, 64)).std
     0.0625
     """
-    scale = _kaiming_scale(a, mode, nonlinearity)
-    return _scaled(scale, mode, "normal", layout, in_axis, out_axis, batch_axis)
+    std_of = _kaiming_std(a, mode, nonlinearity)
+    return _scaled(std_of, mode, "normal", layout, in_axis, out_axis, batch_axis)
 
 
 @maker
@@ -294,7 +305,7 @@ def glorot_uniform(
     >>> glorot_uniform().distribution((100, 50)).high
     0.2
     """
-    return _scaled(1.0, "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(1.0), "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
 
 
 @maker
@@ -322,7 +333,9 @@ def glorot_normal(
     >>> round(glorot_normal().distribution((96, 32)).std, 12)
     0.125
     """
-    return _scaled(1.0, "fan_avg", "truncated_normal", layout, in_axis, out_axis, batch_axis)
+    return _scaled(
+        _by_variance(1.0), "fan_avg", "truncated_normal", layout, in_axis, out_axis, batch_axis
+    )
 
 
 @maker
@@ -339,7 +352,7 @@ def he_uniform(
     >>> he_uniform().distribution((128, 600)).high
     0.1
     """
-    return _scaled(2.0, "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(2.0), "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
 
 
 @maker
@@ -361,7 +374,9 @@ def he_normal(
     >>> round(he_normal().distribution((1024, 512)).std, 12)
     0.0625
     """
-    return _scaled(2.0, "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis)
+    return _scaled(
+        _by_variance(2.0), "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis
+    )
 
 
 @maker
@@ -382,7 +397,7 @@ def lecun_uniform(
     >>> lecun_uniform().distribution((128, 300)).high
     0.1
     """
-    return _scaled(1.0, "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(1.0), "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
 
 
 @maker
@@ -400,4 +415,6 @@ def lecun_normal(
     >>> round(lecun_normal().distribution((8, 256)).std, 12)
     0.0625
     """
-    return _scaled(1.0, "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis)
+    return _scaled(
+        _by_variance(1.0), "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis
+    )

@@ -16,7 +16,7 @@ import numpy as np
 from fastinit import _native
 from fastinit.distributions import Distribution
 from fastinit.expressions import parse_call
-from fastinit.fans import check_shape
+from fastinit.fans import check_shape, plain_axes
 
 Rule = Callable[[tuple[int, ...]], Distribution]
 P = ParamSpec("P")
@@ -61,15 +61,25 @@ def _text(value: Any) -> str:
     return repr(value)
 
 
+def plain_number(name: str, value: Any) -> float:
+    """`value` as a float, -0 as 0; the error names `name`."""
+    if not isinstance(value, (bool, np.bool_, str)):
+        try:
+            return float(value) + 0.0
+        except OverflowError:
+            raise ValueError(f"{name} is {value!r}: need a finite number") from None
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"{name} is {value!r}: need a number")
+
+
 def _plain(name: str, value: Any, annotation: str) -> Any:
     """`value` as the plain Python object that the text form gives back."""
     if annotation == "float":
-        if isinstance(value, (bool, np.bool_, str)) or not hasattr(value, "__float__"):
-            raise TypeError(f"{name} is {value!r}: need a number")
-        return float(value) + 0.0
-    if isinstance(value, list):
-        return tuple(value)
-    return value
+        return plain_number(name, value)
+    if annotation.startswith("Axes"):
+        return plain_axes(name, value)
+    return str(value) if isinstance(value, str) else value
 
 
 def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
@@ -100,6 +110,8 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
         finally:
             _native.float_leave(floats)
 
+    made: Any = make
+    made.__signature__ = signature.replace(return_annotation="Scheme")
     _MAKERS[name] = make
     return make
 
@@ -120,6 +132,8 @@ def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:
     """
     if isinstance(text, Scheme):
         return text
+    if not isinstance(text, str):
+        raise TypeError(f"init is {text!r}: need a text, such as 'normal(std=0.02)', or a Scheme")
     name, args, kwargs = parse_call(text, {"inf": math.inf, **names})
     if name not in _MAKERS:
         near = difflib.get_close_matches(name, _MAKERS, n=3)
