@@ -23,7 +23,7 @@ from fastinit.regions import Region, RegionLike, region_of
 from fastinit.schemes import Scheme, scheme
 from fastinit.stream import stream
 
-ONE_THREAD = 2**18
+ONE_THREAD = 2**19
 """Up to so many elements one thread is as fast as several; see benchmarks/README.md."""
 
 Array = TypeVar("Array", bound=npt.NDArray[Any])

@@ -40,9 +40,8 @@ FI_INLINE unsigned char *store_pass(unsigned char *out, const vu32 words[PASS_VE
     for (int n = 0; n < PASS_VECTORS; n += V_BATCH) {
         vf32 batch[V_BATCH];
         values_of(v, distribution, clamp, words + n, batch, V_BATCH);
-#pragma GCC unroll 8
-        for (int i = 0; i < V_BATCH; i++, out += V_LANES * width(dtype))
-            store_value(out, dtype, batch[i]);
+        store_values(out, dtype, batch);
+        out += V_BATCH * V_LANES * width(dtype);
     }
     return out;
 }

@@ -4,13 +4,6 @@
  *
  * bfloat16 is made with integers: the hardware's conversion treats denormals as zero. */
 
-FI_INLINE void store_bfloat16(unsigned char *out, vf32 value) {
-    vu32 bits = vf32_as_bits(value);
-    vu32 odd = vu32_and(vu32_shift_right(bits, 16), vu32_set(1));
-    bits = vu32_add(vu32_add(bits, vu32_set(0x7FFFu)), odd);
-    vu32_store_low16(out, vu32_shift_right(bits, 16));
-}
-
 /* Eight bits: one sign, 7 - m exponent, m mantissa; `bias` the exponent's.  Below the smallest
  * normal, adding a float whose last place is the smallest denormal does the rounding. */
 #define STORE_FLOAT8(out, value, m, bias)                                                        \
@@ -29,10 +22,15 @@ FI_INLINE void store_bfloat16(unsigned char *out, vf32 value) {
         vu32_store_low8(out, vu32_or(code, sign));                                               \
     } while (0)
 
-FI_INLINE void store_value(unsigned char *out, fi_dtype dtype, vf32 value) {
-    if (dtype == FI_FLOAT32) vf32_store(out, value);
-    if (dtype == FI_FLOAT16) vf32_store_half(out, value);
-    if (dtype == FI_BFLOAT16) store_bfloat16(out, value);
-    if (dtype == FI_FLOAT8_E4M3FN) STORE_FLOAT8(out, value, 3, 7);
-    if (dtype == FI_FLOAT8_E5M2) STORE_FLOAT8(out, value, 2, 15);
+/* Store `V_BATCH` vectors one after the other. */
+FI_INLINE void store_values(unsigned char *out, fi_dtype dtype, const vf32 values[V_BATCH]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < V_BATCH; i++) {
+        if (dtype == FI_FLOAT32) vf32_store(out + 4 * V_LANES * i, values[i]);
+        if (dtype == FI_FLOAT16) vf32_store_half(out + 2 * V_LANES * i, values[i]);
+        if (dtype == FI_BFLOAT16 && i % 2 == 0)
+            vf32_store_bfloat16(out + 2 * V_LANES * i, values[i], values[i + 1]);
+        if (dtype == FI_FLOAT8_E4M3FN) STORE_FLOAT8(out + V_LANES * i, values[i], 3, 7);
+        if (dtype == FI_FLOAT8_E5M2) STORE_FLOAT8(out + V_LANES * i, values[i], 2, 15);
+    }
 }

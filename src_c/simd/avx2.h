@@ -36,12 +36,6 @@ FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
 FI_INLINE vu32 vu32_set(uint32_t a) { return _mm256_set1_epi32((int)a); }
 FI_INLINE vu32 vu32_load(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 FI_INLINE void vu32_store(void *p, vu32 a) { _mm256_storeu_si256((__m256i *)p, a); }
-FI_INLINE void vu32_store_low16(void *p, vu32 a) {
-    const vu32 low16 = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1, 0,
-                                        1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
-    vu32 packed = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(a, low16), 0x08);
-    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
-}
 FI_INLINE void vu32_store_low8(void *p, vu32 a) {
     const vu32 low8 = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
                                        0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
@@ -85,6 +79,15 @@ FI_INLINE void vf32_store(void *p, vf32 a) { _mm256_storeu_ps(p, a); }
 FI_INLINE vf32 vf32_load(const float *p) { return _mm256_loadu_ps(p); }
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+
+FI_INLINE vu32 round_bfloat16(vf32 a) {
+    vu32 bits = vf32_as_bits(a), odd = vu32_and(vu32_shift_right(bits, 16), vu32_set(1));
+    return vu32_shift_right(vu32_add(vu32_add(bits, vu32_set(0x7FFFu)), odd), 16);
+}
+FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
+    vu32 mixed = _mm256_packus_epi32(round_bfloat16(a), round_bfloat16(b));
+    _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(mixed, 0xD8));
 }
 
 /* ---- the octave table: a permute looks at the low three bits of an index, so the eight upper

@@ -36,9 +36,6 @@ FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
 FI_INLINE vu32 vu32_set(uint32_t a) { return _mm512_set1_epi32((int)a); }
 FI_INLINE vu32 vu32_load(const uint32_t *p) { return _mm512_loadu_si512(p); }
 FI_INLINE void vu32_store(void *p, vu32 a) { _mm512_storeu_si512(p, a); }
-FI_INLINE void vu32_store_low16(void *p, vu32 a) {
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(a));
-}
 FI_INLINE void vu32_store_low8(void *p, vu32 a) {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
 }
@@ -78,6 +75,19 @@ FI_INLINE void vf32_store(void *p, vf32 a) { _mm512_storeu_ps(p, a); }
 FI_INLINE vf32 vf32_load(const float *p) { return _mm512_loadu_ps(p); }
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* Rounding is up if the lower half is above 0x8000 once it has got the upper's last bit. */
+FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
+    const vu32 lower = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34,
+                                        32, 30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4,
+                                        2, 0);
+    const vu32 upper = _mm512_or_si512(lower, _mm512_set1_epi16(1)), one = _mm512_set1_epi16(1);
+    vu32 high = _mm512_permutex2var_epi16(vf32_as_bits(a), upper, vf32_as_bits(b));
+    vu32 low = _mm512_permutex2var_epi16(vf32_as_bits(a), lower, vf32_as_bits(b));
+    low = _mm512_ternarylogic_epi32(low, high, one, 0xF8); /* low | (high & one) */
+    __mmask32 up = _mm512_cmpgt_epu16_mask(low, _mm512_set1_epi16((short)0x8000));
+    _mm512_storeu_si512(p, _mm512_mask_add_epi16(high, up, high, one));
 }
 
 /* ---- the octave table: a permute looks at the low four bits of an index, so the sixteen upper

@@ -30,10 +30,6 @@ FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
 FI_INLINE vu32 vu32_set(uint32_t a) { return a; }
 FI_INLINE vu32 vu32_load(const uint32_t *p) { return *p; }
 FI_INLINE void vu32_store(void *p, vu32 a) { memcpy(p, &a, 4); }
-FI_INLINE void vu32_store_low16(void *p, vu32 a) {
-    uint16_t low = (uint16_t)a;
-    memcpy(p, &low, 2);
-}
 FI_INLINE void vu32_store_low8(void *p, vu32 a) { *(unsigned char *)p = (unsigned char)a; }
 FI_INLINE vu32 vu32_and(vu32 a, vu32 b) { return a & b; }
 FI_INLINE vu32 vu32_or(vu32 a, vu32 b) { return a | b; }
@@ -107,7 +103,17 @@ FI_INLINE void vf32_store_half(void *p, vf32 a) {
         half = vf32_as_bits(vf32_bits(size) + 0.5f) - 0x3F000000u;
     else
         half = (size - (112u << 23) + 0xFFFu + ((size >> 13) & 1u)) >> 13;
-    vu32_store_low16(p, half | (bits >> 16 & 0x8000u));
+    uint16_t stored = (uint16_t)(half | (bits >> 16 & 0x8000u));
+    memcpy(p, &stored, 2);
+}
+
+/* The lanes of a, then of b, as bfloat16, rounded to nearest even. */
+FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
+    uint32_t bits[2] = {vf32_as_bits(a), vf32_as_bits(b)};
+    uint16_t stored[2];
+    for (int i = 0; i < 2; i++)
+        stored[i] = (uint16_t)((bits[i] + 0x7FFFu + (bits[i] >> 16 & 1u)) >> 16);
+    memcpy(p, stored, 4);
 }
 
 /* ---- the octave table: coefficient j of the octave of a float with bits >> 23 = exponent ---- */
