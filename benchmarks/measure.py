@@ -17,7 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import fastinit.instruction_sets
+import fastinit
+from fastinit import instruction_sets
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -48,8 +49,8 @@ def cpu() -> str:
 
 def header() -> dict[str, Any]:
     """What a figure depends on beside the code."""
-    versions = {}
-    for package in ("fastinit-weights", "numpy", "torch"):
+    versions = {"fastinit": fastinit.__version__}
+    for package in ("numpy", "torch", "transformers"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -57,7 +58,7 @@ def header() -> dict[str, Any]:
     return {
         "cpu": cpu(),
         "cpus": os.cpu_count(),
-        "isa": fastinit.instruction_sets.active(),
+        "isa": instruction_sets.active(),
         "python": platform.python_version(),
         "versions": versions,
     }
