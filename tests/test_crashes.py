@@ -124,6 +124,41 @@ def test_a_folder_without_permission_is_a_clean_error():
         assert not contents(Path(name))
 
 
+def test_a_folder_that_cannot_even_be_looked_into_is_a_clean_error():
+    if os.geteuid():
+        pytest.skip("becoming another user needs root")
+    with tempfile.TemporaryDirectory() as name:  # mode 0700: nobody else may pass
+        body = (
+            "import os; os.setgid(65534); os.setuid(65534)\n"
+            f"try: write(mixed_plan(), {name + '/a/b'!r}, seed=3)\n"
+            "except CheckpointError as error: print(error)\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", script(body)], capture_output=True, text=True, check=True
+        )
+        assert "Permission denied; give yourself permission" in result.stdout
+        assert not contents(Path(name))
+
+
+def test_a_checkpoint_that_cannot_be_looked_into_is_a_clean_error():
+    if os.geteuid():
+        pytest.skip("becoming another user needs root")
+    with tempfile.TemporaryDirectory() as name:
+        write(mixed_plan(), name + "/weights", seed=3)
+        body = (
+            "from fastinit.checkpoints import open, verify\n"
+            "import os; os.setgid(65534); os.setuid(65534)\n"
+            "for call in open, verify:\n"
+            f"    try: call({name + '/weights'!r})\n"
+            "    except CheckpointError as error: print(error)\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", script(body)], capture_output=True, text=True, check=True
+        )
+        assert result.stdout.count("cannot open") == 2
+        assert result.stdout.count("Permission denied") == 2
+
+
 def test_a_read_only_file_is_replaced_by_an_overwrite(tmp_path):
     write(mixed_plan(), tmp_path, seed=9)
     (tmp_path / "model.safetensors").chmod(0o444)

@@ -71,7 +71,9 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str], *, exclusive: bool = True) -> None:
         self.path = Path(path)
         self.temporaries: dict[str, TemporaryFile] = {}
-        if self.path.is_symlink():
+        with explained(self.path, "open"):
+            linked = self.path.is_symlink()
+        if linked:
             raise CheckpointError(
                 f"{self.path} is a symbolic link to {os.readlink(self.path)}: pass its target"
             )

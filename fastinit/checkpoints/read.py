@@ -235,7 +235,7 @@ class Checkpoint(Mapping[str, np.ndarray[Any, np.dtype[Any]]]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.folder = self.path if self.path.is_dir() else self.path.parent
+        self.folder = self.path if os.path.isdir(self.path) else self.path.parent
         self.index: dict[str, Any] | None = None
         self._opened: dict[str, tuple[mmap.mmap, Header]] = {}
         if self._has(INDEX) and self._has(SINGLE):
@@ -247,16 +247,16 @@ class Checkpoint(Mapping[str, np.ndarray[Any, np.dtype[Any]]]):
             self.index = read_index(self.path / INDEX)
             self.weight_map: dict[str, str] = self.index["weight_map"]
         else:
-            if self.path.is_dir() and not self._has(SINGLE):
+            if os.path.isdir(self.path) and not self._has(SINGLE):
                 raise CheckpointError(
                     f"{self.path} holds no checkpoint: neither {INDEX} nor {SINGLE} is there"
                 )
-            file = SINGLE if self.path.is_dir() else self.path.name
+            file = SINGLE if os.path.isdir(self.path) else self.path.name
             self.weight_map = dict.fromkeys(self._open(file)[1].tensors, file)
         self.files = tuple(sorted(set(self.weight_map.values())))
 
     def _has(self, name: str) -> bool:
-        return self.path.is_dir() and os.path.lexists(self.path / name)
+        return os.path.isdir(self.path) and os.path.lexists(self.path / name)
 
     def _open(self, file: str) -> tuple[mmap.mmap, Header]:
         if file not in self._opened:

@@ -103,7 +103,7 @@ def verify(
 
 
 def _header(path: Path) -> Header:
-    if not path.exists():
+    if not os.path.exists(path):
         raise VerifyError("the file is missing, the index names it: write it again", path.name)
     descriptor, size = open_file(path)
     try:
