@@ -7,6 +7,7 @@ the address and undefined-behaviour sanitizers.
 """
 
 import os
+import sysconfig
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -30,18 +31,23 @@ if os.environ.get("FASTINIT_SANITIZE") == "1":
     C_FLAGS += SANITIZE
     LINK_FLAGS += SANITIZE
 
+# One wheel for every Python from 3.11 on; free-threaded ones know no limited API.
+LIMITED_API = [("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")]
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    LIMITED_API = []
+
 native = Extension(
     "fastinit._native",
     sources=["fastinit/_native.pyx", *sorted(map(str, Path("src_c").glob("*.c")))],
     depends=sorted(map(str, Path("src_c").rglob("*.h"))),
     include_dirs=["src_c"],
-    define_macros=[("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")],
+    define_macros=LIMITED_API,
     extra_compile_args=C_FLAGS,
     extra_link_args=LINK_FLAGS,
-    py_limited_api=True,
+    py_limited_api=bool(LIMITED_API),
 )
 
 setup(
     ext_modules=cythonize([native], language_level=3),
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
 )

@@ -6,6 +6,13 @@ the distribution; docs/stream.md defines every bit.  This file holds the public 
 else.
 """
 
+try:
+    from fastinit import _native as _native
+except ImportError as error:  # the source folder hides the installed package
+    raise ImportError(
+        f"fastinit's C extension is not built in {__path__[0]}: if fastinit is installed, run "
+        "Python from another folder; to use this one, run pip install -e . in its parent"
+    ) from error
 from fastinit.arrays import array as array
 from fastinit.arrays import fill as fill
 from fastinit.checkpoints import Checkpoint as Checkpoint

@@ -24,10 +24,10 @@ from fastinit.schemes import Scheme, scheme
 from fastinit.stream import stream
 
 ONE_THREAD = 2**19
-"""Up to so many elements one thread is as fast as several; see benchmarks/README.md."""
+"""Up to so many elements one thread is as fast as several; see docs/decisions.md."""
 
 Array = TypeVar("Array", bound=npt.NDArray[Any])
-Recipe = Scheme | Distribution | str
+SchemeLike = Scheme | Distribution | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Sampler:
 
 
 def sampler(
-    recipe: Recipe, shape: tuple[int, ...], *, seed: SupportsIndex, name: str, dtype: Any
+    recipe: SchemeLike, shape: tuple[int, ...], *, seed: SupportsIndex, name: str, dtype: Any
 ) -> Sampler:
     """The sampler of a whole tensor.  Everything that can be wrong is found out here."""
     instruction_sets.check()
@@ -60,7 +60,7 @@ def sampler(
 
 def fill(
     out: Array,
-    scheme: Recipe,
+    scheme: SchemeLike,
     *,
     seed: SupportsIndex,
     name: str,
@@ -116,7 +116,7 @@ def fill(
 
 def array(
     shape: Iterable[SupportsIndex] | SupportsIndex,
-    scheme: Recipe,
+    scheme: SchemeLike,
     *,
     seed: SupportsIndex,
     name: str,
@@ -154,8 +154,9 @@ def array(
 def _check_out(out: Any) -> None:
     if not isinstance(out, np.ndarray):
         raise TypeError(
-            f"out is a {type(out).__name__}: need a NumPy array; for a torch tensor on the CPU "
-            "pass tensor.detach().numpy(), which shares its memory"
+            f"out is a {type(out).__name__}: need a NumPy array; for a torch tensor t on the CPU "
+            "pass t.detach().numpy(), which shares its memory, or if it is bfloat16 "
+            "t.detach().view(torch.int16).numpy().view(ml_dtypes.bfloat16)"
         )
     if not out.flags.writeable:
         raise ValueError("out is read-only: pass a writable array, or open the memory map 'r+'")

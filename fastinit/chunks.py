@@ -59,7 +59,10 @@ class Block:
         inner = self.axes[-1]
         whole = (*self.axes[:-1], Axis(_span(inner), 1))
         block = np.empty([axis.count for axis in whole], self.out.dtype)
-        for rows in _rows(*_merged(block, self.start, whole)):
+        out, start, axes = _merged(block, self.start, whole)
+        if axes[-1].step != 1:
+            out, axes = _one_by_one(out, axes)
+        for rows in _rows(out, start, axes):
             rows.draw(spec)
         self.out[...] = block[..., :: inner.step]
 
@@ -71,7 +74,7 @@ def chunks(out: Words, part: Region) -> Iterator[Rows | Block]:
         return
     out, start, axes = _merged(*_forwards(out, part))
     if axes[-1].step >= FAR_APART:
-        out, axes = out[..., np.newaxis], (*axes, Axis(1, 1))
+        out, axes = _one_by_one(out, axes)
     consecutive = axes[-1].step == 1 and out.strides[-1] == out.itemsize
     if consecutive or axes[-1].count == 1:
         yield from _rows(out, start, axes)
@@ -82,6 +85,11 @@ def chunks(out: Words, part: Region) -> Iterator[Rows | Block]:
 def _span(axis: Axis) -> int:
     """How many consecutive elements an axis reaches over."""
     return (axis.count - 1) * axis.step + 1
+
+
+def _one_by_one(out: Words, axes: Axes) -> tuple[Words, Axes]:
+    """The same elements as rows of one element each."""
+    return out[..., np.newaxis], (*axes, Axis(1, 1))
 
 
 def _forwards(out: Words, part: Region) -> tuple[Words, int, Axes]:
@@ -112,7 +120,7 @@ def _merged(out: Words, start: int, axes: Axes) -> tuple[Words, int, Axes]:
     return out, start, tuple(axis for axis, _ in kept)
 
 
-def _rows(out: Words, start: int, axes: Axes) -> Iterator[Rows]:
+def _rows(out: Words, start: int, axes: Axes) -> Iterator[Rows | Block]:
     """Chunks of an array whose last axis is consecutive both in the tensor and in memory."""
     count, outer = axes[-1].count, axes[0]
     row_size = count * out.itemsize
@@ -122,7 +130,9 @@ def _rows(out: Words, start: int, axes: Axes) -> Iterator[Rows]:
             some = min(CHUNK, count - first)
             place = memory[first * out.itemsize : (first + some) * out.itemsize]
             yield Rows(place, start + first, 0, 1, some, place.size)
-    elif len(axes) > 2 or out.strides[0] < row_size or count >= CHUNK:
+    elif len(axes) == 2 and out.strides[0] < row_size and count < CHUNK:  # rows run backwards
+        yield from _blocks(out, start, axes)
+    elif len(axes) > 2 or count >= CHUNK:
         for index in range(outer.count):
             yield from _rows(out[index], start + index * outer.step, axes[1:])
     else:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -80,11 +82,11 @@ def write(
     carried on by the same command.
     """
     plan = plans.plan(source)
-    layout = layout_of(plan, seed=seed, dtype=dtype, max_shard_size=max_shard_size)
     if dry_run:
+        layout = layout_of(plan, seed=seed, dtype=dtype, max_shard_size=max_shard_size)
         _show_layout(layout, folder, as_json)
         return
-    with _bar(layout.size, "writing") as progress:
+    with _bar(plan.size(dtype), "writing") as progress:
         report = fastinit.write(
             plan,
             folder,
@@ -116,7 +118,7 @@ def plan(source: str, dtype: str | None, every: bool, as_json: bool) -> None:
     found = plans.plan(source)
     total = found.size(dtype)
     if as_json:
-        _print_json({**found.to_json(), "parameters": found.parameters, "size": total})
+        _print_json({"plan": found.to_json(), "parameters": found.parameters, "size": total})
         return
     rows = list(_rows(found, dtype, every))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -131,16 +133,24 @@ def plan(source: str, dtype: str | None, every: bool, as_json: bool) -> None:
 @_threads
 @_json
 def verify(path: Path, threads: int | None, as_json: bool) -> None:
-    """Make every value of the checkpoint in DIR again and compare every byte."""
-    total = sum(array.nbytes for array in fastinit.open(path).values())
-    with _bar(total, "verifying") as progress:
-        report = fastinit.verify(path, threads=threads, progress=progress)
+    """Make every value of the checkpoint in DIR again and compare every byte.
+
+    Exit code 1 if anything differs, is missing or damaged.
+    """
+    with _bar(_size_on_disk(path), "verifying") as progress:
+        try:
+            report = fastinit.verify(path, threads=threads, progress=progress)
+        except fastinit.CheckpointError as error:
+            if not os.path.lexists(path):
+                raise
+            _stop(str(error), FAILED)
     if as_json:
         _print_json(dataclasses.asdict(report))
         return
     click.echo(
-        f"{path}: every byte of {report.tensors:,} tensors, {_bytes(report.size)}, is as its "
-        f"recipe says; {report.seconds:.2f} s, {_rate(report.size, report.seconds)}"
+        f"{path}: all {report.tensors:,} tensors, {_bytes(report.size)}, are plan "
+        f"{report.plan!r}, seed {report.seed}, stream {report.stream}, to the last byte; "
+        f"{report.seconds:.2f} s, {_rate(report.size, report.seconds)}"
     )
 
 
@@ -173,6 +183,7 @@ def info(as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line, and turn every expected error into one line."""
+    signal.signal(signal.SIGTERM, _terminate)  # clean up first, as for Ctrl-C
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -182,18 +193,18 @@ def main() -> None:
         context = getattr(error, "ctx", None)
         hint = f"; see {context.command_path} --help" if context else ""
         _stop(f"{error.format_message().rstrip('.')}{hint}", USAGE)
-    except click.Abort:
-        _stop("interrupted: no unfinished file was left", INTERRUPTED)
-    except KeyboardInterrupt:
-        _stop("interrupted: no unfinished file was left", INTERRUPTED)
-    except fastinit.VerifyError as error:
-        _stop(str(error), FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        _stop("interrupted; the same command carries on", INTERRUPTED)
     except (fastinit.FastinitError, ValueError, TypeError, OSError) as error:
         _stop(str(error), USAGE)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _stop(message: str, code: int) -> None:
+def _terminate(signal_number: int, _: object) -> NoReturn:
+    sys.exit(128 + signal_number)
+
+
+def _stop(message: str, code: int) -> NoReturn:
     print(f"fastinit: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
@@ -231,6 +242,14 @@ def _bar(total: int, doing: str) -> Iterator[Callable[[int], None]]:
 
     with tqdm(total=total, desc=doing, unit="B", unit_scale=True, disable=None) as bar:
         yield lambda size: bar.update(size) and None
+
+
+def _size_on_disk(path: Path) -> int:
+    """Bytes of the weight files, as far as they can be seen; `verify` says what is wrong."""
+    files = path.glob("*.safetensors") if path.is_dir() else [path]
+    with suppress(OSError):
+        return sum(file.stat().st_size for file in files)
+    return 0
 
 
 def _bytes(size: float) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from fastinit import _native, gaussian
 from fastinit.dtypes import DType
+from fastinit.floats import default_floats
 from fastinit.stream import Stream
 
 UNIFORM, NORMAL, CLIPPED, SYMMETRIC, TRUNCATED, CONSTANT = range(6)  # enum fi_distribution
@@ -50,22 +51,25 @@ class Distribution(ABC):
     """What values elements take, each from its own word."""
 
     def _settle(self, **names: str) -> None:
-        """Check that fields, given with the names users know them by, are finite; make -0 0.
+        """Check that fields, given with the names users know them by, are finite; make them plain.
 
-        Equal distributions must have equal bits, and -0 equals 0.
+        Equal distributions must have equal bits, but -0 equals 0, and a NumPy float32 the float
+        of its value, with which another arithmetic is done.
         """
         for field, name in names.items():
-            number = getattr(self, field)
+            number = float(getattr(self, field)) + 0.0
             if not math.isfinite(number):
                 raise ValueError(f"{name} is {number}: need a finite number")
-            object.__setattr__(self, field, number + 0.0)
+            object.__setattr__(self, field, number)
 
     @property
+    @default_floats
     def mean(self) -> float:
         """The exact mean of the values before any rounding."""
         return self._moments()[0]
 
     @property
+    @default_floats
     def std(self) -> float:
         """The exact standard deviation of the values before any rounding."""
         return self._moments()[1]
@@ -78,19 +82,18 @@ class Distribution(ABC):
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
         """The arguments of `_native.Spec` beside the stream and the dtype."""
 
+    @default_floats
     def spec(self, dtype: DType, stream: Stream) -> _native.Spec:
         """What the kernels need to draw from `stream` as `dtype`.
 
         Raises:
             ValueError: the values, or all values in the interval, do not exist in `dtype`.
         """
-        floats = _native.float_enter()
-        try:
-            numbers = _numbers_of(self, dtype)
-        finally:
-            _native.float_leave(floats)
         return _native.Spec(
-            dtype=dtype.code, key=stream.seed, subsequence=stream.subsequence, **numbers
+            dtype=dtype.code,
+            key=stream.seed,
+            subsequence=stream.subsequence,
+            **_numbers_of(self, dtype),
         )
 
 
@@ -212,6 +215,8 @@ class _Bounded(_Gaussian):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "low", float(self.low) + 0.0)
+        object.__setattr__(self, "high", float(self.high) + 0.0)
         if not self.low < self.high:  # also catches NaN
             raise ValueError(f"low is {self.low!r} and high {self.high!r}: need low < high")
 

@@ -33,7 +33,7 @@ def select(name: str | None = None) -> str:
     Raises:
         BackendError: no such instruction set, or this machine lacks it.
     """
-    if not _native.select_isa(name):
+    if (name is not None and name not in _native.isas()) or not _native.select_isa(name):
         what = "does not exist here" if name not in _native.isas() else "is not in this machine"
         raise BackendError(f"instruction set {name!r} {what}: choose from {', '.join(available())}")
     global _refused

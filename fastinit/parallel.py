@@ -8,10 +8,11 @@ an OpenMP region or a living executor would leave.
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Generic, TypeVar
+from typing import Generic, SupportsIndex, TypeVar
 
 T = TypeVar("T")
 VARIABLE = "FASTINIT_THREADS"
@@ -27,9 +28,9 @@ def thread_count(threads: int | None = None) -> int:
     3
     """
     if threads is not None:
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        if isinstance(threads, bool) or not isinstance(threads, SupportsIndex) or threads < 1:
             raise ValueError(f"threads is {threads!r}: pass a whole number of 1 or more, or None")
-        return threads
+        return operator.index(threads)
     text = os.environ.get(VARIABLE, "")
     if text:
         if not (text.isascii() and text.isdigit() and int(text) >= 1):
@@ -38,7 +39,7 @@ def thread_count(threads: int | None = None) -> int:
                 "to use every CPU this process may use"
             )
         return int(text)
-    if hasattr(os, "sched_getaffinity"):  # counts a container's or taskset's share
+    if hasattr(os, "sched_getaffinity"):  # what taskset and cpusets allow; not a quota of time
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 

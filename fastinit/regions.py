@@ -91,7 +91,7 @@ def _strides(shape: Sequence[int]) -> list[int]:
 
 def _run(shape: tuple[int, ...], run: range) -> Region:
     count = math.prod(shape)
-    if len(run) and not (min(run[0], run[-1]) >= 0 and max(run[0], run[-1]) < count):
+    if run and not (min(run[0], run[-1]) >= 0 and max(run[0], run[-1]) < count):
         raise IndexError(
             f"region {run} leaves the tensor: shape {shape} has elements 0 to {count - 1}"
         )

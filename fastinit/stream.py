@@ -15,7 +15,7 @@ from typing import SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from fastinit import _native
+from fastinit import _native, instruction_sets
 
 VERSION = 1
 """The version of the stream: what a recipe records, and what never changes once released."""
@@ -79,6 +79,7 @@ class Stream:
         >>> fi.stream(seed=0, name="w").words(start=2**40, count=3)
         array([3403124851, 3927759333, 1718236688], dtype=uint32)
         """
+        instruction_sets.check()
         start = check_integer("start", start, 2**64)
         count = check_integer("count", count, 2**63)
         if start + count > 2**64:

@@ -96,18 +96,23 @@ static int rows_in_range(const fi_rows *rows) {
            !__builtin_add_overflow(end, (uint64_t)rows->count, &end) && end <= limit;
 }
 
-static int spec_in_range(const fi_spec *spec) {
+static int spec_in_range(const fi_spec *spec, uint32_t dtype) {
+    /* No tail probability of the symmetric kernel may lie below the octaves it looks at. */
+    if (spec->distribution == FI_SYMMETRIC && dtype != FI_FLOAT64 &&
+        !(spec->base[0] >= 0 && spec->slope[0] >= 0 && spec->base[0] + spec->slope[0] / 2 >= 0.5 &&
+          spec->octave == 0))
+        return 0;
     return spec->distribution <= FI_CONSTANT && spec->octave <= FI_OCTAVES - 32 &&
            !(spec->sign_and & 0x7FFFFFFFu) && !(spec->sign_xor & 0x7FFFFFFFu);
 }
 
 fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec *spec) {
     const size_t size = fi_dtype_size(dtype);
-    if (!size || !spec_in_range(spec) || !rows_in_range(rows)) return FI_ERR_RANGE;
+    if (!size || !spec_in_range(spec, dtype) || !rows_in_range(rows)) return FI_ERR_RANGE;
     const size_t words = dtype == FI_FLOAT64 ? 2 : 1;
-    unsigned char *row = out;
     const uint64_t saved = fi_float_enter();
-    for (size_t r = 0; r < rows->rows; r++, row += rows->out_step) {
+    for (size_t r = 0; r < rows->rows; r++) {
+        unsigned char *row = (unsigned char *)out + (ptrdiff_t)r * rows->out_step;
         if (spec->distribution == FI_CONSTANT) {
             repeat_run(row, rows->count * size, spec->pattern, size);
             continue;
@@ -131,7 +136,7 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key,
 fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
                  const fi_spec *spec) {
     const size_t size = fi_dtype_size(dtype);
-    if (!size || !spec_in_range(spec) || spec->distribution == FI_CONSTANT) return FI_ERR_RANGE;
+    if (!size || !spec_in_range(spec, dtype) || spec->distribution == FI_CONSTANT) return FI_ERR_RANGE;
     if (dtype == FI_FLOAT64 && count % 2) return FI_ERR_RANGE;
     fi_convert *convert = fi_active_kernels()->convert[spec->distribution][dtype];
     const size_t tiles = count / FI_TILE_WORDS, rest = count % FI_TILE_WORDS;

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -21,6 +22,9 @@ from twins import (
     library_values,
     words_for,
 )
+
+import fastinit as fi
+from fastinit import distributions
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "streams.json").read_text("ascii"))
 DTYPES = list(ref.DTYPES)
@@ -155,7 +159,7 @@ import fastinit as fi
 from fastinit.distributions import Constant, Normal
 draw = lambda recipe: fi.array((1,), recipe, seed=0, name="w").view("u4").tolist()
 print(draw(Constant(-0.0)), draw(fi.constant(-0.0)), draw(fi.zeros()))
-print(draw(Normal(0.0, -0.0)), draw(fi.normal(0.0, -0.0)), draw(fi.normal(0.0, 0.0)))
+print(draw(Normal(0.0, -0.0)), draw(fi.normal(0.0, mean=-0.0)), draw(fi.normal(0.0)))
 """
 
 
@@ -215,3 +219,21 @@ def test_the_page_tells_the_truth_about_its_extremes():
     assert f"{z[0]:.4f}" == "6.3380"
     assert f"{z[1]:.1e}" == "1.6e-08"
     assert f"{ref.map_words(np.zeros(2, np.uint32), ref.Normal(), 'float64')[0]:.2f}" == "9.16"
+
+
+def test_a_distribution_of_numpy_numbers_is_that_of_its_floats():
+    """Equal and of equal hash, so they share what is cached: it must not matter which was first."""
+    ours = [
+        distributions.Uniform(np.float32(-0.1), np.float32(0.3)),
+        distributions.TruncatedNormal(np.float32(1), 0, np.float32(-2), np.float32(2)),
+        distributions.Normal(np.float32(0.1), np.float32(0.3)),
+    ]
+    for first in ours:
+        numbers = [float(getattr(first, field.name)) for field in dataclasses.fields(first)]
+        twin = type(first)(*numbers)
+        assert all(type(getattr(first, f.name)) is float for f in dataclasses.fields(first))
+        for dtype in ("float64", "bfloat16"):
+            drawn = [
+                fi.array((100,), each, seed=0, name="w", dtype=dtype) for each in (first, twin)
+            ]
+            assert drawn[0].tobytes() == drawn[1].tobytes()

@@ -410,3 +410,29 @@ def test_an_instruction_set_that_is_not_there_is_an_error():
     ):
         instruction_sets.select("mmx")
     assert instruction_sets.active() == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "view"),
+    [
+        ((4000, 16), np.s_[::-1]),
+        ((4000, 1), np.s_[::-1]),
+        ((3000, 5), np.s_[:, ::-1]),
+        ((70, 6, 16), np.s_[:, :4, :8]),
+        ((70, 6, 16), np.s_[::-1, ::-1, ::-1]),
+        ((200, 300), np.s_[::-1, 7:8]),
+        ((200, 300), np.s_[:, 150]),
+        ((200, 300), np.s_[::-2, 299]),
+    ],
+)
+def test_rows_that_run_backwards_or_apart_hold_what_plain_ones_do(shape, view):
+    """Both as strides of the output and as a region, on their own and together."""
+    whole = fi.array(shape, fi.normal(), seed=5, name="w")
+    part = fi.array(shape, fi.normal(), seed=5, name="w", region=view)
+    np.testing.assert_array_equal(part, whole[view])
+    out = np.zeros(shape, np.float32)[view]
+    fi.fill(out, fi.normal(), seed=5, name="w", shape=shape, region=view)
+    np.testing.assert_array_equal(out, whole[view])
+    small = fi.array(out.shape, fi.normal(), seed=5, name="w")
+    fi.fill(out, fi.normal(), seed=5, name="w")
+    np.testing.assert_array_equal(out, small)

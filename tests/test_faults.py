@@ -329,3 +329,48 @@ def test_shards_written_twice_at_the_same_time_are_right(tmp_path, right):
         thread.join()
     write(mixed_plan(), tmp_path, **OPTIONS)
     assert contents(tmp_path) == right
+
+
+@pytest.mark.parametrize("k", range(1, 5))
+@pytest.mark.parametrize("shard", ["5GB", "60KB"])
+def test_an_overwrite_that_dies_at_any_rename_mixes_no_config_with_old_weights(
+    tmp_path, monkeypatch, k, shard
+):
+    """Old and new differ in config and weights: whoever can load anything loads one of the two."""
+    old = plan_of(("w", (64, 300), "normal()"), config={"model_type": "old"})
+    new = plan_of(("w", (300, 64), "normal()"), config={"model_type": "new"})
+    write(old, tmp_path, seed=1, max_shard_size="5GB")
+    monkeypatch.setattr(os, "rename", Broken(os.rename, k))
+    try:
+        write(new, tmp_path, seed=2, max_shard_size=shard, overwrite=True)
+        finished = True
+    except CheckpointError:
+        finished = False
+    monkeypatch.undo()
+    config = (tmp_path / "config.json").read_text()
+    try:
+        shape = checkpoints.open(tmp_path)["w"].shape
+    except CheckpointError:
+        assert not finished
+        return
+    assert ('"new"' in config, shape) in [(True, (300, 64)), (False, (64, 300))]
+
+
+def test_a_shard_of_another_call_replaces_nothing(tmp_path):
+    first = layout_of(mixed_plan(), seed=0, max_shard_size="60KB").shards
+    second = layout_of(mixed_plan(), seed=1, max_shard_size="60KB").shards
+    checkpoints.write_shard(first[0].to_json(), tmp_path)
+    before = contents(tmp_path)
+    checkpoints.write_shard(first[0].to_json(), tmp_path)  # again: nothing to do
+    with pytest.raises(CheckpointError, match="is not what this call would write there"):
+        checkpoints.write_shard(second[0].to_json(), tmp_path)
+    assert contents(tmp_path) == before
+    write(mixed_plan(), tmp_path, seed=0, max_shard_size="60KB")
+    before = contents(tmp_path)
+    with pytest.raises(CheckpointError, match="is not what this call would write there"):
+        checkpoints.write_shard(second[1].to_json(), tmp_path)
+    (tmp_path / second[1].file).unlink()
+    with pytest.raises(CheckpointError, match="already holds a checkpoint"):
+        checkpoints.write_shard(second[1].to_json(), tmp_path)
+    with pytest.raises(ValueError, match="the description of a shard has no 'entries'"):
+        checkpoints.write_shard({"file": "model.safetensors"}, tmp_path)

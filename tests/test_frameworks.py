@@ -269,7 +269,7 @@ def test_a_parameter_is_filled_through_detach_and_keeps_its_gradient_flag(torch)
 
 def test_a_tensor_itself_is_refused_and_the_way_is_shown(torch):
     tensor = torch.zeros(3)
-    with pytest.raises(TypeError, match=r"out is a Tensor.*tensor\.detach\(\)\.numpy\(\)"):
+    with pytest.raises(TypeError, match=r"out is a Tensor.*t\.detach\(\)\.numpy\(\)"):
         fi.fill(tensor, fi.normal(), seed=0, name="w")
     assert torch.equal(tensor, torch.zeros(3))
 

@@ -291,7 +291,7 @@ unsigned state(void) { return _mm_getcsr() & 0xFFC0; }
 """
 
 PROGRAM = """
-import ctypes, hashlib, sys
+import ctypes, hashlib, struct, sys, tempfile
 import numpy as np
 import fastinit as fi
 from fastinit import instruction_sets
@@ -319,6 +319,20 @@ def samplers():
             yield scheme, sampler(scheme, (50, 61), seed=1, name="w", dtype=dtype)
 
 
+def texts():
+    names = ["normal(std=1/3)", "normal(std=0.02/sqrt(2*12))", "normal(std=1e-310)", "normal(0.1)"]
+    for name in names:
+        scheme = fi.scheme(name)
+        yield scheme, [struct.pack("d", value) for _, value in scheme.arguments]
+        yield struct.pack("d", scheme.distribution((3, 5)).std)
+    yield fi.plan("gpt2").digest, [str(tensor.scheme) for tensor in fi.plan("gpt2")]
+    plan = fi.Plan([fi.Tensor(f"w{n}", (7, n), fi.he_normal(), "float64") for n in range(1, 60)])
+    with tempfile.TemporaryDirectory() as folder:
+        fi.write(plan, folder, seed=1)
+        fi.verify(folder)
+        yield hashlib.sha256(open(folder + "/model.safetensors", "rb").read()).hexdigest()
+
+
 if scales == "made before":
     made = list(samplers())
     set_mode()
@@ -326,6 +340,8 @@ else:
     set_mode()
     made = list(samplers())
 before = helper.state()
+for text in texts():
+    print(text)
 for scheme, source in made:
     for isa in instruction_sets.available():
         instruction_sets.select(isa)

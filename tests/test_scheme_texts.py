@@ -187,7 +187,7 @@ def test_the_text_form_is_short_and_plain(scheme, text):
 
 
 def test_numpys_numbers_are_as_good_as_pythons():
-    assert fi.normal(np.float64(0.5), np.int32(2)) == fi.normal(0.5, 2)
+    assert fi.normal(np.float64(0.5), mean=np.int32(2)) == fi.normal(0.5, mean=2)
     assert fi.normal(np.float32(0.02)) == fi.normal(float(np.float32(0.02)))
     assert text_of(fi.normal(np.float64(0.5))) == "normal(std=0.5)"
 

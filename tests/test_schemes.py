@@ -340,13 +340,13 @@ def test_a_shape_without_fans_is_explained(name, shape):
 @pytest.mark.parametrize("shape", [(), (3,), (4, 5), (2, 3, 4, 5), (0, 3)])
 def test_a_plain_scheme_is_the_same_for_every_shape(shape):
     assert fi.uniform(-1, 3).distribution(shape) == distributions.Uniform(-1.0, 3.0)
-    assert fi.normal(0.02, 1).distribution(shape) == distributions.Normal(0.02, 1.0)
+    assert fi.normal(0.02, mean=1).distribution(shape) == distributions.Normal(0.02, 1.0)
     assert fi.zeros().distribution(shape) == distributions.Constant(0.0)
     assert fi.ones().distribution(shape) == distributions.Constant(1.0)
     assert fi.constant(-0.5).distribution(shape) == distributions.Constant(-0.5)
-    cut = fi.truncated_normal(0.02, 1, -1, 3).distribution(shape)
+    cut = fi.truncated_normal(0.02, mean=1, low=-1, high=3).distribution(shape)
     assert cut == distributions.TruncatedNormal(0.02, 1.0, -1.0, 3.0)
-    cut = fi.clipped_normal(0.02, 1, -1, 3).distribution(shape)
+    cut = fi.clipped_normal(0.02, mean=1, low=-1, high=3).distribution(shape)
     assert cut == distributions.ClippedNormal(0.02, 1.0, -1.0, 3.0)
 
 
@@ -361,7 +361,9 @@ def test_a_uniform_has_the_moments_of_its_interval(low, high):
 def test_a_truncated_normal_has_the_published_standard_deviation(bound, std):
     plain = fi.truncated_normal(low=-bound, high=bound).distribution((2,))
     assert plain.std == pytest.approx(std, rel=0, abs=1e-15)
-    corrected = fi.truncated_normal(0.02, 0.5, -bound, bound, corrected=True).distribution((2,))
+    corrected = fi.truncated_normal(
+        0.02, mean=0.5, low=-bound, high=bound, corrected=True
+    ).distribution((2,))
     assert corrected.sigma == pytest.approx(0.02 / std, rel=1e-15, abs=0)
     assert corrected.std == pytest.approx(0.02, rel=1e-15, abs=0)
     assert corrected.mean == 0.5
@@ -371,7 +373,9 @@ def test_a_truncated_normal_has_the_published_standard_deviation(bound, std):
 def test_a_clipped_normal_has_the_published_standard_deviation(bound, std):
     plain = fi.clipped_normal(low=-bound, high=bound).distribution((2,))
     assert plain.std == pytest.approx(std, rel=0, abs=1e-15)
-    corrected = fi.clipped_normal(0.02, 0.5, -bound, bound, corrected=True).distribution((2,))
+    corrected = fi.clipped_normal(
+        0.02, mean=0.5, low=-bound, high=bound, corrected=True
+    ).distribution((2,))
     assert corrected.sigma == pytest.approx(0.02 / std, rel=2e-15, abs=0)
     assert corrected.std == pytest.approx(0.02, rel=1e-15, abs=0)
     assert corrected.mean == 0.5
@@ -379,9 +383,10 @@ def test_a_clipped_normal_has_the_published_standard_deviation(bound, std):
 
 @pytest.mark.parametrize("maker", [fi.truncated_normal, fi.clipped_normal])
 def test_infinite_bounds_cut_nothing_off(maker):
-    found = maker(0.02, 1.0, -INF, INF).distribution((2,))
+    found = maker(0.02, mean=1.0, low=-INF, high=INF).distribution((2,))
     assert (found.mean, found.std) == (1.0, 0.02)
-    assert maker(0.02, 1.0, -INF, INF, True).distribution((2,)) == found
+    corrected = maker(0.02, mean=1.0, low=-INF, high=INF, corrected=True)
+    assert corrected.distribution((2,)) == found
 
 
 # One-sided and lopsided intervals; the half normal's moments are sqrt(2/pi), sqrt(1 - 2/pi).
@@ -444,7 +449,10 @@ MISTAKES = [
     (fi.normal, ([0.02],), {}, TypeError, r"std is \[0.02\]: need a number"),
     (fi.normal, (np.array([0.02, 1.0]),), {}, TypeError, "std is .*need a number"),
     (fi.normal, (10**400,), {}, ValueError, "std is .*need a finite number"),
-    (fi.normal, (1, 2, 3), {}, TypeError, r"normal\(.*too many positional"),
+    (fi.normal, (0, 0.02), {}, TypeError, r"normal\(std=1.0, .*mean=0.0\): too many positional"),
+    (fi.truncated_normal, (0, 0.02, -2, 2), {}, TypeError, "too many positional"),
+    (fi.kaiming_normal, (NAN,), {"nonlinearity": "relu"}, ValueError, "a is nan: need a finite"),
+    (fi.normal, (b"0.5",), {}, TypeError, "std is b'0.5': need a number"),
     (fi.normal, (), {"sd": 1}, TypeError, r"normal\(.*'sd'"),
     (fi.uniform, (), {}, TypeError, r"uniform\(.*'low'"),
     (fi.uniform, (1,), {}, TypeError, r"uniform\(.*'high'"),
@@ -527,6 +535,9 @@ def named(row):
     ("maker", "args", "kwargs", "error", "words"), MISTAKES, ids=[named(row) for row in MISTAKES]
 )
 def test_a_wrong_argument_is_explained(maker, args, kwargs, error, words):
+    if maker in (fi.normal, fi.truncated_normal, fi.clipped_normal) and "positional" not in words:
+        names = ("std", "mean", "low", "high", "corrected")  # all but the first go by name alone
+        args, kwargs = (), {**dict(zip(names, args, strict=False)), **kwargs}
     with pytest.raises(error, match=words):
         maker(*args, **kwargs)
 
@@ -555,11 +566,11 @@ def test_a_wrong_axis_is_explained_by_the_time_it_meets_a_shape(name, axes, erro
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("norml(1)", "no scheme is named 'norml': did you mean normal"),
-        ("he_norm", "did you mean he_normal"),
-        ("xavier", "did you mean xavier_normal or xavier_uniform"),
-        ("kaiming_normal_()", "did you mean kaiming_normal"),
-        ("trunc_normal(0.02)", "did you mean truncated_normal"),
+        ("norml(1)", "no scheme is named 'norml'; did you mean 'normal'"),
+        ("he_norm", "did you mean 'he_normal'"),
+        ("xavier", "did you mean 'xavier_normal' or 'xavier_uniform'"),
+        ("kaiming_normal_()", "did you mean 'kaiming_normal'"),
+        ("trunc_normal(0.02)", "did you mean 'truncated_normal'"),
         ("zzzzz", "choose from uniform, normal, .*lecun_normal"),
         ("normal(std=-1)", "std is -1.0: need std >= 0"),
         ("normal(std='a')", "std is 'a': need a number"),

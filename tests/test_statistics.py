@@ -182,7 +182,7 @@ def test_uncorrected_has_the_std_that_the_moments_say(low, high):
     values = sample(ref.Truncated(1.0, 0.0, low, high), count=1_000_000)
     assert abs(values.std() - std) <= 6 * std_error(values)
     assert abs(values.mean() - mean) <= 6 * std / 1000
-    drawn = fi.truncated_normal(0.5, 3.0, low, high).distribution((4,))
+    drawn = fi.truncated_normal(0.5, mean=3.0, low=low, high=high).distribution((4,))
     assert math.isclose(drawn.mean, 3.0 + 0.5 * mean, rel_tol=1e-15)
     assert math.isclose(drawn.std, 0.5 * std, rel_tol=1e-15)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import struct
 import sys
@@ -104,6 +105,13 @@ def test_one_flipped_bit_is_named(tmp_path, dtype, where, bit):
         verify(tmp_path)
     error = caught.value
     assert (error.file, error.tensor, error.index) == ("model.safetensors", "w", index)
+
+
+def test_a_verify_error_can_come_from_another_process():
+    error = VerifyError("is wrong", "model.safetensors", "w", 3)
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.file, again.tensor, again.index) == ("model.safetensors", "w", 3)
+    assert str(again) == str(error)
 
 
 def test_the_message_shows_both_values(tmp_path):

@@ -20,11 +20,11 @@ def scheme_of(distribution: ref.Distribution) -> fi.Scheme:
         case ref.Uniform(low, high):
             return fi.uniform(low, high)
         case ref.Normal(std, mean):
-            return fi.normal(std, mean)
+            return fi.normal(std, mean=mean)
         case ref.Truncated(std, mean, low, high, corrected):
-            return fi.truncated_normal(std, mean, low, high, corrected=corrected)
+            return fi.truncated_normal(std, mean=mean, low=low, high=high, corrected=corrected)
         case ref.Clipped(std, mean, low, high, corrected):
-            return fi.clipped_normal(std, mean, low, high, corrected=corrected)
+            return fi.clipped_normal(std, mean=mean, low=low, high=high, corrected=corrected)
         case ref.Constant(value):
             return fi.constant(value)
 

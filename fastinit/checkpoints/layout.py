@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from fastinit import plans
 from fastinit.checkpoints.recipe import KEY, Recipe
 from fastinit.dtypes import resolve
+from fastinit.floats import default_floats
+from fastinit.plans.plan import check_name
 from fastinit.stream import check_seed
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ SHARD_LIMIT = 99_999  # five digits in a file name
 SIZE_LIMIT = 2**63 - 1  # offsets in a file are signed 64-bit
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 SIZE_TEXT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(|[KMGT]B)\s*", re.ASCII | re.I)
-UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and halves of pairs
 
 
 def parse_size(size: int | str) -> int:
@@ -53,16 +54,6 @@ def parse_size(size: int | str) -> int:
             'or text such as "500MB", "5GB" or "1.5TB"'
         )
     return number
-
-
-def check_name(name: object) -> str:
-    """The tensor name itself, when every reader can take it."""
-    if not isinstance(name, str) or not name or name == "__metadata__" or UNSAFE.search(name):
-        raise ValueError(
-            f"tensor name {name!r} cannot be stored: use text that is not empty, is not "
-            "'__metadata__', and has no control characters or lone surrogates"
-        )
-    return name
 
 
 def tensor_size(shape: Iterable[object], item_size: int) -> int:
@@ -141,12 +132,15 @@ class Shard:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Shard:
         """The shard that `to_json` described."""
-        entries = tuple(
-            Entry(entry["name"], tuple(entry["shape"]), entry["dtype"], entry["init"])
-            for entry in fields["entries"]
-        )
-        seed = check_seed(fields["seed"])
-        return cls(fields["file"], seed, fields["plan"], fields["digest"], entries)
+        try:
+            entries = tuple(
+                Entry(entry["name"], tuple(entry["shape"]), entry["dtype"], entry["init"])
+                for entry in fields["entries"]
+            )
+            seed = check_seed(fields["seed"])
+            return cls(fields["file"], seed, fields["plan"], fields["digest"], entries)
+        except KeyError as error:
+            raise ValueError(f"the description of a shard has no {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Plain text, numbers, lists and dictionaries, to send to another machine."""
@@ -224,6 +218,7 @@ class Layout:
         return sum(shard.data_size for shard in self.shards)
 
 
+@default_floats
 def layout_of(
     plan: Any, *, seed: SupportsIndex, dtype: str | None = None, max_shard_size: int | str = "5GB"
 ) -> Layout:

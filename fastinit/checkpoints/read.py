@@ -25,10 +25,10 @@ from fastinit.checkpoints.layout import (
     INDEX,
     INDEX_LIMIT,
     SINGLE,
-    check_name,
     tensor_size,
 )
 from fastinit.errors import CheckpointError
+from fastinit.plans.plan import check_name
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),

@@ -2,7 +2,7 @@
 """The recipe of a file: what it takes to make its tensors again.  Knows nothing of files.
 
 It travels as text in the metadata of every safetensors file, so that one file alone, without the
-plan or the other shards, can be verified or made again.
+plan or the other shards, can be verified.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ from fastinit.checkpoints.read import (
 from fastinit.checkpoints.recipe import KEY, Recipe
 from fastinit.dtypes import resolve
 from fastinit.errors import CheckpointError
+from fastinit.floats import default_floats
 from fastinit.parallel import run, thread_count
+from fastinit.stream import VERSION
 
 if TYPE_CHECKING:
     from fastinit.arrays import Sampler
@@ -47,16 +49,28 @@ class VerifyError(CheckpointError):
         self, message: str, file: str, tensor: str | None = None, index: int | None = None
     ) -> None:
         super().__init__(f"{file}: {message}")
+        self.message = message
         self.file = file
         self.tensor = tensor
         self.index = index
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it can come back from another process."""
+        return VerifyError, (self.message, self.file, self.tensor, self.index)
+
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` compared and found equal: `size` is bytes of values."""
+    """What `verify` compared and found equal: `size` is bytes of values.
+
+    `plan`, `digest`, `seed` and `stream` are what the recipe says; the digest is the plan's.
+    """
 
     path: Path
+    plan: str
+    digest: str
+    seed: int
+    stream: int
     files: tuple[str, ...]
     tensors: int
     parameters: int
@@ -64,6 +78,7 @@ class VerifyReport:
     seconds: float
 
 
+@default_floats
 def verify(
     path: str | os.PathLike[str],
     *,
@@ -71,6 +86,9 @@ def verify(
     progress: Callable[[int], None] | None = None,
 ) -> VerifyReport:
     """Make every value of a checkpoint again and compare every byte.
+
+    It shows that the weights are what the recipe in the files says.  That the recipe is the one
+    you mean, look at the report; config.json is not covered.
 
     Args:
         path: a folder that `write` made, or one of its files.
@@ -91,9 +109,14 @@ def verify(
     _check_folder(checkpoint, headers)
     for file, header in headers.items():
         _File(checkpoint.folder / file, header, recipes[file], progress).verify(workers)
+    recipe = next(iter(recipes.values()))
     stored = [stored for header in headers.values() for stored in header.tensors.values()]
     return VerifyReport(
         path=checkpoint.path,
+        plan=recipe.plan,
+        digest=recipe.digest,
+        seed=recipe.seed,
+        stream=VERSION,
         files=checkpoint.files,
         tensors=len(stored),
         parameters=sum(math.prod(tensor.shape) for tensor in stored),

@@ -28,6 +28,7 @@ from fastinit.checkpoints.layout import (
     layout_of,
 )
 from fastinit.errors import CheckpointError
+from fastinit.floats import default_floats
 from fastinit.parallel import run, thread_count
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class WriteReport:
     resumed: tuple[str, ...]
 
 
+@default_floats
 def write(
     plan: Any,
     folder: str | os.PathLike[str],
@@ -77,7 +79,8 @@ def write(
         max_shard_size: bytes of values in a file, as a number or as "500MB", "5GB".
         threads: None means FASTINIT_THREADS, or the CPUs this process may use.
         overwrite: replace a checkpoint that is there.  It stays until the new one is on disk
-            entire, so there must be room for both.
+            entire, so there must be room for both.  A config.json that is there stays if the
+            plan has none.
         progress: called with the number of bytes of values done since its last call.
 
     Raises:
@@ -117,10 +120,20 @@ def write_shard(
     """Write one shard from `Shard.to_json`, on any machine, any number of times.
 
     Once every shard is there, `write` with the same plan finds them and adds the index.
+
+    Raises:
+        ValueError: it is no such description.
+        CheckpointError: the folder holds a finished checkpoint or another shard of that name, or
+            it or the disk refuses.
     """
-    shard = Shard.from_json(description)
+    shard, workers = Shard.from_json(description), thread_count(threads)
     with Folder(folder, exclusive=False) as target:
-        _fill(target, [shard], thread_count(threads), None, publish=True)
+        names = target.names()
+        if shard.file in names and _is_ours(target, shard.file, shard):
+            return
+        _check_uncommitted(target, names)
+        target.check_space(shard.file_size)
+        _fill(target, [shard], workers, None, publish=True)
 
 
 def _sizes(layout: Layout, names: Iterable[str]) -> int:
@@ -129,21 +142,11 @@ def _sizes(layout: Layout, names: Iterable[str]) -> int:
 
 def _finished(target: Folder, layout: Layout, names: set[str]) -> set[str]:
     """The shards that an interrupted run completed; raises for anything it cannot have made."""
-    for name in (INDEX, SINGLE):
-        if name in names:
-            raise CheckpointError(
-                f"{target.path} already holds a checkpoint ({name}): pass overwrite=True "
-                "(--overwrite on the command line) to replace it, or choose another folder"
-            )
+    _check_uncommitted(target, names)
     shards = {shard.file: shard for shard in layout.shards}
     found = {name for name in names if SHARD_NAME.fullmatch(name)}
     for name in sorted(found):
-        shard = shards.get(name)
-        if shard is None or not target.begins_with(name, shard.header, shard.file_size):
-            raise CheckpointError(
-                f"{target.path / name} is not what this call would write there: repeat the call "
-                "that began it, pass overwrite=True (--overwrite), or choose another folder"
-            )
+        _is_ours(target, name, shards.get(name))
     config = layout.config
     if config and CONFIG in names and not target.begins_with(CONFIG, config, len(config)):
         raise CheckpointError(
@@ -151,6 +154,25 @@ def _finished(target: Folder, layout: Layout, names: set[str]) -> set[str]:
             "(--overwrite), or choose another folder"
         )
     return found
+
+
+def _check_uncommitted(target: Folder, names: set[str]) -> None:
+    for name in (INDEX, SINGLE):
+        if name in names:
+            raise CheckpointError(
+                f"{target.path} already holds a checkpoint ({name}): pass overwrite=True "
+                "(--overwrite on the command line) to replace it, or choose another folder"
+            )
+
+
+def _is_ours(target: Folder, name: str, shard: Shard | None) -> bool:
+    """True for a finished file of this very call; anything else under its name is an error."""
+    if shard is None or not target.begins_with(name, shard.header, shard.file_size):
+        raise CheckpointError(
+            f"{target.path / name} is not what this call would write there: repeat the call "
+            "that began it, pass overwrite=True (--overwrite), or choose another folder"
+        )
+    return True
 
 
 def _check_replaceable(target: Folder, layout: Layout) -> None:
@@ -185,9 +207,13 @@ def _replace(
     config = layout.config and _small_file(target, CONFIG, layout.config)
     index = layout.index and _small_file(target, INDEX, layout.index)
     shards = _fill(target, layout.shards, workers, progress, publish=False)
-    for marker in (INDEX, SINGLE):
-        if marker in names and not (marker == SINGLE and index is None):
-            target.remove(marker)
+    same_config = layout.config is None or (
+        CONFIG in names and target.begins_with(CONFIG, layout.config, len(layout.config))
+    )
+    if INDEX in names:
+        target.remove(INDEX)
+    if SINGLE in names and not (index is None and same_config):
+        target.remove(SINGLE)  # else one rename replaces the old checkpoint by the new
     target.sync()
     for file in [config, *shards, index]:
         if file:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import operator
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +20,13 @@ from typing import Any
 from fastinit.dtypes import DTYPES, resolve
 from fastinit.errors import PlanError
 from fastinit.expressions import suggestion
+from fastinit.floats import default_floats
 from fastinit.schemes import Scheme, scheme
 
 LIMIT = 2**63  # of elements and of bytes in a tensor: offsets are signed 64-bit in file systems
 WIDEST = max(row.size for row in DTYPES.values())
 MAX_CONFIG_DEPTH = 50
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and halves of pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Tensor:
     Args:
         name: its name in a checkpoint, and what its values depend on.
         shape: its whole shape, of whole numbers >= 0.
-        scheme: how it is drawn.
+        scheme: how it is drawn; a text is read by `fastinit.scheme`.
         dtype: the type it is always written in, or None for the type asked for at writing.
 
     Raises:
@@ -51,7 +54,9 @@ class Tensor:
     dtype: str | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
+        if isinstance(self.scheme, str):
+            object.__setattr__(self, "scheme", scheme(self.scheme))
         if not isinstance(self.scheme, Scheme):
             raise TypeError(
                 f"tensor {self.name!r} has scheme {shown(self.scheme)}, which is no Scheme; "
@@ -75,10 +80,7 @@ class Tensor:
     @property
     def count(self) -> int:
         """Its number of elements."""
-        count = 1
-        for dimension in self.shape:
-            count *= dimension
-        return count
+        return math.prod(self.shape)
 
     def to_json(self) -> dict[str, Any]:
         """Its JSON form; `dtype` is there only if it is set."""
@@ -163,6 +165,7 @@ class Plan:
         return {tensor.name: tensor for tensor in self.tensors}
 
     @property
+    @default_floats
     def config(self) -> dict[str, Any] | None:
         """What is written as `config.json`, as a fresh dict, or None."""
         if self.config_text is None:
@@ -218,16 +221,18 @@ class Plan:
         return hashlib.sha256(_canonical(self.to_json()).encode("ascii")).hexdigest()
 
 
-def _check_name(name: object) -> None:
+def check_name(name: object) -> str:
+    """The name itself, if every reader of safetensors files can take it for a tensor."""
     if not isinstance(name, str):
         raise TypeError(f"a tensor has the name {shown(name)}, which is no text")
     if name in ("", "__metadata__"):
         raise ValueError(f"a tensor has the name {name!r}, which safetensors files cannot hold")
-    if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+    if _UNSAFE.search(name):
         raise ValueError(
-            f"a tensor has the name {name!r}, with a NUL or a lone surrogate; "
+            f"a tensor has the name {name!r}, with a control character or a lone surrogate; "
             "use characters that UTF-8 text can hold"
         )
+    return name
 
 
 def _checked_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
@@ -285,6 +290,7 @@ def _plain(value: Any, path: tuple[str, ...]) -> Any:
     raise ValueError(f"{where} is {shown(value)}, which JSON cannot hold")
 
 
+@default_floats
 def _canonical(form: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, ASCII."""
     return json.dumps(

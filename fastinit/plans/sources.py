@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastinit.errors import PlanError
 from fastinit.expressions import suggestion
+from fastinit.floats import default_floats
 from fastinit.plans.plan import Plan
 from fastinit.plans.toml import read_toml
 
@@ -26,6 +27,7 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
 
 
+@default_floats
 def plan(source: Plan | str | os.PathLike[str]) -> Plan:
     """The plan that `source` stands for.
 

@@ -126,10 +126,10 @@ def _sizes(table: Any) -> dict[str, Number]:
 
 def _check_size_name(name: str) -> None:
     plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
-    if not plain or name in (*INDICES, "sqrt"):
+    if not plain or name in (*INDICES, "sqrt", "inf"):
         raise PlanError(
             f"key {name!r} cannot be a size's name; use letters, digits and _, "
-            "but none of i, j, k (the indices of repeats), sqrt and Python's keywords"
+            "but none of i, j, k (the indices of repeats), sqrt, inf and Python's keywords"
         )
 
 

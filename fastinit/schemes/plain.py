@@ -36,7 +36,7 @@ def uniform(low: float, high: float) -> Rule:
 
 
 @maker
-def normal(std: float = 1.0, mean: float = 0.0) -> Rule:
+def normal(std: float = 1.0, *, mean: float = 0.0) -> Rule:
     r"""The plain normal distribution.
 
     .. math:: w \sim \mathcal N(\text{mean}, \text{std}^2)
@@ -49,7 +49,8 @@ def normal(std: float = 1.0, mean: float = 0.0) -> Rule:
         ValueError: not finite, or std < 0.
 
     A value comes from one 32-bit word, so none is further out than 6.34 sigma (float64: 9.16).
-    Who differs: JAX's default std is 0.01, Keras's 0.05.
+    Who differs: PyTorch and NumPy take the mean first, so here `mean` goes by name alone.  JAX's
+    default std is 0.01, Keras's 0.05.
 
     >>> print(normal(std=0.02))
     normal(std=0.02)
@@ -61,6 +62,7 @@ def normal(std: float = 1.0, mean: float = 0.0) -> Rule:
 @maker
 def truncated_normal(
     std: float = 1.0,
+    *,
     mean: float = 0.0,
     low: float = -2.0,
     high: float = 2.0,
@@ -81,8 +83,9 @@ def truncated_normal(
             2**-10, std < 0 or not finite.
 
     Who differs: PyTorch's ``trunc_normal_(a, b)`` takes absolute bounds (its default, -2 and 2,
-    cuts nothing off at std 0.02) and does not correct.  JAX's ``truncated_normal`` has these
-    bounds and does not correct; its ``variance_scaling`` does.
+    cuts nothing off at std 0.02) and does not correct: its a and b are low = a / std and
+    high = b / std here.  JAX's ``truncated_normal`` has these bounds and does not correct; its
+    ``variance_scaling`` does.
 
     >>> print(truncated_normal(std=0.02, low=-3, high=3))
     truncated_normal(std=0.02, low=-3, high=3)
@@ -98,6 +101,7 @@ def truncated_normal(
 @maker
 def clipped_normal(
     std: float = 1.0,
+    *,
     mean: float = 0.0,
     low: float = -2.0,
     high: float = 2.0,

@@ -228,6 +228,8 @@ def _kaiming_std(a: float, mode: str, nonlinearity: str) -> Callable[[float], fl
     """gain / sqrt(n), rounded as PyTorch rounds it."""
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"mode {mode!r} is unknown: choose from fan_in, fan_out")
+    if not math.isfinite(a):
+        raise ValueError(f"a is {a!r}: need a finite number")
     factor = gain(nonlinearity, a if nonlinearity == "leaky_relu" else None)
     return lambda n: factor / math.sqrt(n)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -13,10 +12,10 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from fastinit import _native
 from fastinit.distributions import Distribution
-from fastinit.expressions import parse_call
+from fastinit.expressions import parse_call, suggestion
 from fastinit.fans import check_shape, plain_axes
+from fastinit.floats import default_floats
 
 Rule = Callable[[tuple[int, ...]], Distribution]
 P = ParamSpec("P")
@@ -32,6 +31,7 @@ class Scheme:
     arguments: tuple[tuple[str, Any], ...]
     _rule: Rule = field(repr=False, compare=False)
 
+    @default_floats
     def distribution(self, shape: tuple[int, ...]) -> Distribution:
         """The distribution of the values of a whole tensor of `shape`.
 
@@ -39,16 +39,15 @@ class Scheme:
         >>> fi.he_normal().distribution((1024, 512)).std
         0.0625
         """
-        dims = check_shape(shape)
-        floats = _native.float_enter()
-        try:
-            return self._rule(dims)
-        finally:
-            _native.float_leave(floats)
+        return self._rule(check_shape(shape))
 
+    @default_floats
     def __str__(self) -> str:
         inside = ", ".join(f"{name}={_text(value)}" for name, value in self.arguments)
         return f"{self.name}({inside})"
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __reduce__(self) -> tuple[Callable[[str], Scheme], tuple[str]]:
         return scheme, (str(self),)
@@ -63,7 +62,7 @@ def _text(value: Any) -> str:
 
 def plain_number(name: str, value: Any) -> float:
     """`value` as a float, -0 as 0; the error names `name`."""
-    if not isinstance(value, (bool, np.bool_, str)):
+    if not isinstance(value, (bool, np.bool_, str, bytes)):
         try:
             return float(value) + 0.0
         except OverflowError:
@@ -86,13 +85,16 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
     """Make a public scheme function of one that checks its arguments and returns the rule."""
     name = rule_of.__name__
     signature = inspect.signature(rule_of)
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    shown = str(inspect.Signature(plain))
 
     @functools.wraps(rule_of)
+    @default_floats
     def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{name}{signature}: {error}") from None
+            raise TypeError(f"{name}{shown}: {error}") from None
         bound.apply_defaults()
         given = {
             key: _plain(key, value, str(signature.parameters[key].annotation))
@@ -104,11 +106,7 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
             if value != signature.parameters[key].default
         )
         call: Callable[..., Rule] = rule_of
-        floats = _native.float_enter()
-        try:
-            return Scheme(name, kept, call(**given))
-        finally:
-            _native.float_leave(floats)
+        return Scheme(name, kept, call(**given))
 
     made: Any = make
     made.__signature__ = signature.replace(return_annotation="Scheme")
@@ -116,6 +114,7 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
     return make
 
 
+@default_floats
 def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:
     """The scheme that `text` describes: a scheme function's name and its arguments.
 
@@ -134,11 +133,10 @@ def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:
         return text
     if not isinstance(text, str):
         raise TypeError(f"init is {text!r}: need a text, such as 'normal(std=0.02)', or a Scheme")
-    name, args, kwargs = parse_call(text, {"inf": math.inf, **names})
+    name, args, kwargs = parse_call(text, {**names, "inf": math.inf})
     if name not in _MAKERS:
-        near = difflib.get_close_matches(name, _MAKERS, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(_MAKERS)}"
-        raise ValueError(f"init {text!r}: no scheme is named {name!r}: {hint}")
+        hint = suggestion(name, _MAKERS) or f": choose from {', '.join(_MAKERS)}"
+        raise ValueError(f"init {text!r}: no scheme is named {name!r}{hint}")
     try:
         return _MAKERS[name](*args, **kwargs)
     except (TypeError, ValueError) as error:
