@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Build the one extension, `fastinit._native`: the C kernels and their Cython border.
 
-Everything else about the package is in pyproject.toml.  Two switches:
-FASTINIT_WERROR=1 turns compiler warnings in our C into errors, FASTINIT_SANITIZE=1 builds with
-the address and undefined-behaviour sanitizers.
+Everything else about the package is in pyproject.toml.  One switch: FASTINIT_WERROR=1 turns
+compiler warnings into errors.
 """
 
 import os
@@ -25,11 +24,6 @@ C_FLAGS = [
 ]
 if os.environ.get("FASTINIT_WERROR") == "1":
     C_FLAGS += ["-Werror"]
-LINK_FLAGS: list[str] = []
-if os.environ.get("FASTINIT_SANITIZE") == "1":
-    SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
-    C_FLAGS += SANITIZE
-    LINK_FLAGS += SANITIZE
 
 # One wheel for every Python from 3.11 on; free-threaded ones know no limited API.
 LIMITED_API = [("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")]
@@ -43,7 +37,6 @@ native = Extension(
     include_dirs=["src_c"],
     define_macros=LIMITED_API,
     extra_compile_args=C_FLAGS,
-    extra_link_args=LINK_FLAGS,
     py_limited_api=bool(LIMITED_API),
 )
 
