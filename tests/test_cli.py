@@ -1,71 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""The command line: what is on stdout and on stderr, exit codes, JSON, bars, signals.
+"""The command line: what is on stdout and on stderr, exit codes, JSON.
 
-What the files hold is in test_write.py and test_verify.py.
+Bars and signals are in test_cli_signals.py; what the files hold is in test_write.py and
+test_verify.py.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import shutil
-import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from command_line import SMALL, SMALL_PARAMETERS, SMALL_SIZE, assert_one_line, command, in_a_process
 
 import fastinit as fi
 from fastinit import cli, instruction_sets
-
-SMALL = """
-name = "small"
-
-[sizes]
-width = 64
-layers = 3
-
-[[tensor]]
-name = "wte.weight"
-shape = "(10 * width, width)"
-init = "normal(std=0.02)"
-
-[[tensor]]
-name = "h.{i}.mlp.weight"
-repeat = "layers"
-shape = "(width, 4 * width)"
-init = "he_normal()"
-
-[[tensor]]
-name = "ln_f.bias"
-shape = "(width,)"
-dtype = "float64"
-init = "zeros()"
-
-[config]
-model_type = "small"
-"""
-SMALL_PARAMETERS = 640 * 64 + 3 * 64 * 256 + 64
-SMALL_SIZE = 4 * (SMALL_PARAMETERS - 64) + 8 * 64
-
-# Long enough to be interrupted on the scalar instruction set: 16 files of 16 MiB.
-LARGE = """
-[[tensor]]
-name = "layer.{i}.weight"
-repeat = 16
-shape = "(4096, 1024)"
-init = "truncated_normal(std=0.02)"
-"""
 
 
 @pytest.fixture
@@ -87,31 +42,6 @@ def main(monkeypatch, capfd):
         return caught.value.code, *capfd.readouterr()
 
     return run
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "fastinit", *map(str, arguments)]
-
-
-def in_a_process(*arguments, cwd=None, **environment):
-    """The same in a process of its own."""
-    return subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=cwd,
-        env={**os.environ, **environment},
-    )
-
-
-def assert_one_line(text, words=""):
-    """One line from fastinit, no traceback, with these words (a regular expression)."""
-    assert text.endswith("\n")
-    assert text.count("\n") == 1, text
-    assert text.startswith("fastinit: ")
-    assert "Traceback" not in text
-    assert re.search(words, text), text
 
 
 # --- write -----------------------------------------------------------------------------------
@@ -334,6 +264,30 @@ def test_a_failed_verify_is_exit_code_1_in_a_process(written):
     assert_one_line(done.stderr, r"wte\.weight")
 
 
+def test_a_shard_that_is_missing_is_a_failed_verify(written, tmp_path, main):
+    shutil.copytree(written, tmp_path / "copy")
+    victim = sorted((tmp_path / "copy").glob("*.safetensors"))[0]
+    victim.unlink()
+    code, out, err = main("verify", tmp_path / "copy")
+    assert (code, out) == (1, "")
+    assert victim.name in err
+
+
+@pytest.mark.parametrize("damage", ["cut short", "no header", "not there"])
+def test_a_damaged_checkpoint_is_a_failed_verify_and_no_mistake(small, tmp_path, main, damage):
+    fi.write(fi.plan(small), tmp_path / "weights", seed=5)
+    file = tmp_path / "weights" / "model.safetensors"
+    if damage == "cut short":
+        file.write_bytes(file.read_bytes()[:-2])
+    elif damage == "no header":
+        file.write_bytes(b"not safetensors at all")
+    else:
+        file.unlink()
+    code, out, err = main("verify", tmp_path / "weights")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "weights")
+
+
 # --- info, help, version ---------------------------------------------------------------------
 
 
@@ -535,134 +489,3 @@ def test_a_full_stdout_is_one_line_and_exit_code_2():
         )
     assert done.returncode == 2
     assert_one_line(done.stderr, "No space left")
-
-
-# --- terminals and signals -------------------------------------------------------------------
-
-
-def on_a_terminal(arguments):
-    """Run with stderr on a terminal and stdout in a pipe: (exit code, stdout, stderr)."""
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    with subprocess.Popen(
-        command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=child
-    ) as process:
-        os.close(child)
-        shown = b""
-        while True:
-            ready, _, _ = select.select([parent], [], [], 60)
-            assert ready, "nothing came for a minute"
-            with contextlib.suppress(OSError):  # Linux says EIO when the other end is closed
-                piece = os.read(parent, 65536)
-                if piece:
-                    shown += piece
-                    continue
-            break
-        out = process.stdout.read()
-    os.close(parent)
-    return process.returncode, out.decode(), shown.decode()
-
-
-@pytest.mark.parametrize("doing", ["writing", "verifying"])
-def test_a_terminal_gets_a_bar_with_a_rate_on_stderr(doing, tmp_path):
-    large = tmp_path / "large.toml"
-    large.write_text(LARGE.replace("repeat = 16", "repeat = 2"))
-    folder = tmp_path / "weights"
-    code, out, err = on_a_terminal(["write", large, folder, "--json"])
-    if doing == "verifying":
-        code, out, err = on_a_terminal(["verify", folder, "--json"])
-    assert code == 0
-    assert json.loads(out)["size"] == 2 * 4096 * 1024 * 4
-    assert doing in err
-    assert "100%" in err
-    assert re.search(r"33\.6M/33\.6M", err)
-    assert re.search(r"[0-9.]+[MG]B/s", err)
-
-
-def test_a_shard_that_is_missing_is_a_failed_verify(written, tmp_path, main):
-    shutil.copytree(written, tmp_path / "copy")
-    victim = sorted((tmp_path / "copy").glob("*.safetensors"))[0]
-    victim.unlink()
-    code, out, err = main("verify", tmp_path / "copy")
-    assert (code, out) == (1, "")
-    assert victim.name in err
-
-
-@pytest.mark.parametrize("damage", ["cut short", "no header", "not there"])
-def test_a_damaged_checkpoint_is_a_failed_verify_and_no_mistake(small, tmp_path, main, damage):
-    fi.write(fi.plan(small), tmp_path / "weights", seed=5)
-    file = tmp_path / "weights" / "model.safetensors"
-    if damage == "cut short":
-        file.write_bytes(file.read_bytes()[:-2])
-    elif damage == "no header":
-        file.write_bytes(b"not safetensors at all")
-    else:
-        file.unlink()
-    code, out, err = main("verify", tmp_path / "weights")
-    assert (code, out) == (1, "")
-    assert_one_line(err, "weights")
-
-
-def test_sigterm_cleans_up_too(tmp_path):
-    plan = tmp_path / "large.toml"
-    plan.write_text(LARGE)
-    folder = tmp_path / "weights"
-    process = subprocess.Popen(
-        command("write", plan, folder, "--threads", "1"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "FASTINIT_ISA": "scalar"},
-    )
-    while not folder.exists() or not any(folder.iterdir()):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.terminate()
-    process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert not [path for path in folder.iterdir() if path.name.endswith(".fastinit")]
-
-
-def test_without_a_terminal_there_is_no_bar(tmp_path, small):
-    done = in_a_process("write", small, tmp_path / "weights")
-    assert (done.returncode, done.stderr) == (0, "")
-    done = in_a_process("verify", tmp_path / "weights")
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_mistake_on_a_terminal_is_one_line_too(tmp_path):
-    code, out, err = on_a_terminal(["write", "gpt3", tmp_path / "weights"])
-    assert (code, out) == (2, "")
-    assert_one_line(err.replace("\r\n", "\n"), "no source of a plan")
-
-
-def test_ctrl_c_is_exit_code_130_and_the_same_command_carries_on(tmp_path):
-    plan = tmp_path / "large.toml"
-    plan.write_text(LARGE)
-    folder = tmp_path / "weights"
-    arguments = ["write", plan, folder, "--max-shard-size", "17MB", "--json"]
-    process = subprocess.Popen(
-        command(*arguments, "--threads", "1"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "FASTINIT_ISA": "scalar"},
-    )
-    deadline = time.monotonic() + 30
-    while not list(folder.glob("*.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    out, err = process.communicate(timeout=30)
-    took = time.monotonic() - begin
-    print(f"Ctrl-C was answered within {took:.3f} s")
-    assert (process.returncode, out) == (130, "")
-    assert_one_line(err.removeprefix("\n"), "interrupted; the same command carries on")
-    assert took < 5
-    finished = sorted(path.name for path in folder.iterdir())
-    assert all(re.fullmatch(r"model-\d{5}-of-00016\.safetensors", name) for name in finished)
-    assert 1 <= len(finished) < 16
-    done = in_a_process(*arguments)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["resumed"] == finished
-    assert in_a_process("verify", folder).returncode == 0

@@ -20,7 +20,7 @@ from fastinit import distributions
 
 INF = math.inf
 
-# Facts 1.5, computed with scipy: bound, std of the truncated and of the clipped normal.
+# Computed with SciPy: bound, std of the truncated and of the clipped normal.
 TRUNCATED = {
     1.0: 0.53956009375489689,
     1.5: 0.74264689843932641,
@@ -264,7 +264,7 @@ def test_variance_scaling_has_variance_scale_over_fan(mode, distribution, scale)
         CHECKS[distribution](found, math.sqrt(scale / fan_of(mode, *fans)))
 
 
-# Name of the scheme -> (its check, the std from the fans), the formulas of facts 1.1 to 1.3.
+# Name of the scheme -> (its check, the std from the fans), the frameworks' formulas.
 NAMED = {
     "xavier_uniform": ("uniform", lambda i, o: math.sqrt(2 / (i + o))),
     "xavier_normal": ("normal", lambda i, o: math.sqrt(2 / (i + o))),

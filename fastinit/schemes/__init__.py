@@ -6,6 +6,7 @@ plain normal, there are `gain` and `nonlinearity`.  `glorot_*`, `he_*` and `lecu
 and JAX's: "normal" is truncated at 2 sigma and corrected to the standard deviation asked for.
 """
 
+from fastinit.schemes.gains import gain as gain
 from fastinit.schemes.plain import clipped_normal as clipped_normal
 from fastinit.schemes.plain import constant as constant
 from fastinit.schemes.plain import normal as normal
@@ -13,7 +14,6 @@ from fastinit.schemes.plain import ones as ones
 from fastinit.schemes.plain import truncated_normal as truncated_normal
 from fastinit.schemes.plain import uniform as uniform
 from fastinit.schemes.plain import zeros as zeros
-from fastinit.schemes.scaled import gain as gain
 from fastinit.schemes.scaled import glorot_normal as glorot_normal
 from fastinit.schemes.scaled import glorot_uniform as glorot_uniform
 from fastinit.schemes.scaled import he_normal as he_normal
