@@ -23,6 +23,9 @@ from fills import BIG, DTYPES, NAME, NORMAL, SEED, filled, made, same
 import fastinit as fi
 from fastinit import _native, arrays, chunks, instruction_sets
 
+# JAX, once another test has imported it, warns of every fork: its own threads survive none.
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
+
 # --- threads, forks --------------------------------------------------------------------------
 
 
