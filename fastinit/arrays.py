@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Drawing into memory: `fill`, `array` and the `Sampler` that files are written with.
+"""Drawing into memory: `fill` and `array`, and `sampler`, which files are written with.
 
 A fill is cut into chunks (chunks.py), which threads claim one by one; each is a GIL-free call.
 Nothing here knows of files.
@@ -8,18 +8,19 @@ Nothing here knows of files.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastinit import _native, instruction_sets, parallel
+from fastinit import instruction_sets, parallel
 from fastinit.chunks import chunks
 from fastinit.distributions import Distribution
-from fastinit.dtypes import DType, resolve
+from fastinit.dtypes import resolve
 from fastinit.fans import check_shape
+from fastinit.matrices import Matrix
 from fastinit.regions import Region, RegionLike, region_of
+from fastinit.samplers import Sampler
 from fastinit.schemes import Scheme, scheme
 from fastinit.stream import stream
 
@@ -30,32 +31,22 @@ Array = TypeVar("Array", bound=npt.NDArray[Any])
 SchemeLike = Scheme | Distribution | str
 
 
-@dataclass(frozen=True, slots=True)
-class Sampler:
-    """One tensor's values, ready to be drawn from anywhere in it, by many threads at once."""
-
-    shape: tuple[int, ...]
-    dtype: DType
-    spec: _native.Spec
-
-    def draw(self, out: memoryview | npt.NDArray[np.uint8], start: int) -> None:
-        """Fill the bytes `out` with the elements from `start` on, in row-major order."""
-        _native.fill(out, self.spec, start)
-
-
 def sampler(
     recipe: SchemeLike, shape: tuple[int, ...], *, seed: SupportsIndex, name: str, dtype: Any
 ) -> Sampler:
     """The sampler of a whole tensor.  Everything that can be wrong is found out here."""
     instruction_sets.check()
     kind, dims = resolve(dtype), check_shape(shape)
+    place = stream(seed, name)
     if isinstance(recipe, str):
         recipe = scheme(recipe)
     if isinstance(recipe, Scheme):
-        recipe = recipe.distribution(dims)
+        recipe = recipe.for_tensor(name, dims).distribution(dims)
     if not isinstance(recipe, Distribution):
         raise TypeError(f"scheme is {recipe!r}: need one such as fastinit.normal(std=0.02)")
-    return Sampler(dims, kind, recipe.spec(kind, stream(seed, name)))
+    if isinstance(recipe, Matrix) and recipe.shape != dims:
+        raise ValueError(f"the distribution is of shape {recipe.shape}, the tensor of {dims}")
+    return recipe.sampler(kind, place)
 
 
 def fill(
@@ -185,4 +176,4 @@ def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, workers: int) ->
     if part.count == 0:
         return
     plain = out.view(np.ndarray).view(source.dtype.words)
-    parallel.run(chunks(plain, part), lambda chunk: chunk.draw(source.spec), workers)
+    parallel.run(chunks(plain, part), lambda chunk: chunk.draw(source), workers)

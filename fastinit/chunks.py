@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastinit import _native
 from fastinit.regions import Axis, Region
+from fastinit.samplers import Sampler
 
 CHUNK = 2**18
 """Elements of a chunk: a fraction of a millisecond, and its float32 values fit the L2 cache."""
@@ -39,10 +39,10 @@ class Rows:
     count: int
     out_step: int
 
-    def draw(self, spec: _native.Spec) -> None:
-        """Draw it, in one call, without the GIL."""
-        _native.fill_rows(
-            self.memory, spec, self.start, self.start_step, self.rows, self.count, self.out_step
+    def draw(self, source: Sampler) -> None:
+        """Draw it, in one call."""
+        source.draw_rows(
+            self.memory, self.start, self.start_step, self.rows, self.count, self.out_step
         )
 
 
@@ -54,7 +54,7 @@ class Block:
     start: int
     axes: Axes
 
-    def draw(self, spec: _native.Spec) -> None:
+    def draw(self, source: Sampler) -> None:
         """Draw it into memory of its own and copy what is wanted."""
         inner = self.axes[-1]
         whole = (*self.axes[:-1], Axis(_span(inner), 1))
@@ -63,7 +63,7 @@ class Block:
         if axes[-1].step != 1:
             out, axes = _one_by_one(out, axes)
         for rows in _rows(out, start, axes):
-            rows.draw(spec)
+            rows.draw(source)
         self.out[...] = block[..., :: inner.step]
 
 

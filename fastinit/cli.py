@@ -147,9 +147,10 @@ def verify(path: Path, threads: int | None, as_json: bool) -> None:
     if as_json:
         _print_json(dataclasses.asdict(report))
         return
+    rounded = f" ({report.rounded:,} by linear algebra, to rounding)" if report.rounded else ""
     click.echo(
         f"{path}: all {report.tensors:,} tensors, {_bytes(report.size)}, are plan "
-        f"{report.plan!r}, seed {report.seed}, stream {report.stream}, to the last byte; "
+        f"{report.plan!r}, seed {report.seed}, stream {report.stream}, to the last byte{rounded}; "
         f"{report.seconds:.2f} s, {_rate(report.size, report.seconds)}"
     )
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Distributions: what values a tensor's elements take, and the numbers the kernels need for it.
 
-Scales are worked out here in float64 and rounded once.  Nothing here knows of shapes or memory.
+Scales are worked out here in float64 and rounded once.  Nothing here knows of shapes or memory;
+distributions whose values depend on their place or on each other are in `matrices`.
 docs/stream.md defines every number a `Spec` is given.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 from fastinit import _native, gaussian
 from fastinit.dtypes import DType
 from fastinit.floats import default_floats
+from fastinit.samplers import Sampler, WordSampler
 from fastinit.stream import Stream
 
 UNIFORM, NORMAL, CLIPPED, SYMMETRIC, TRUNCATED, CONSTANT = range(6)  # enum fi_distribution
@@ -48,19 +50,7 @@ def _rounded(dtype: DType, *numbers: float) -> list[float]:
 
 
 class Distribution(ABC):
-    """What values elements take, each from its own word."""
-
-    def _settle(self, **names: str) -> None:
-        """Check that fields, given with the names users know them by, are finite; make them plain.
-
-        Equal distributions must have equal bits, but -0 equals 0, and a NumPy float32 the float
-        of its value, with which another arithmetic is done.
-        """
-        for field, name in names.items():
-            number = float(getattr(self, field)) + 0.0
-            if not math.isfinite(number):
-                raise ValueError(f"{name} is {number}: need a finite number")
-            object.__setattr__(self, field, number)
+    """What values the elements of a tensor take."""
 
     @property
     @default_floats
@@ -79,16 +69,36 @@ class Distribution(ABC):
         """Mean and standard deviation."""
 
     @abstractmethod
+    def sampler(self, dtype: DType, stream: Stream) -> Sampler:
+        """What draws the values of the tensor of `stream` as `dtype`.
+
+        Raises:
+            ValueError: the values, or all values in the interval, do not exist in `dtype`.
+        """
+
+
+class Independent(Distribution):
+    """Elements that are independent of each other and of their place: each from its own word."""
+
+    def _settle(self, **names: str) -> None:
+        """Check that fields, given with the names users know them by, are finite; make them plain.
+
+        Equal distributions must have equal bits, but -0 equals 0, and a NumPy float32 the float
+        of its value, with which another arithmetic is done.
+        """
+        for field, name in names.items():
+            number = float(getattr(self, field)) + 0.0
+            if not math.isfinite(number):
+                raise ValueError(f"{name} is {number}: need a finite number")
+            object.__setattr__(self, field, number)
+
+    @abstractmethod
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
         """The arguments of `_native.Spec` beside the stream and the dtype."""
 
     @default_floats
     def spec(self, dtype: DType, stream: Stream) -> _native.Spec:
-        """What the kernels need to draw from `stream` as `dtype`.
-
-        Raises:
-            ValueError: the values, or all values in the interval, do not exist in `dtype`.
-        """
+        """What the kernels need to draw from `stream` as `dtype`; raises as `sampler` does."""
         return _native.Spec(
             dtype=dtype.code,
             key=stream.seed,
@@ -96,9 +106,13 @@ class Distribution(ABC):
             **_numbers_of(self, dtype),
         )
 
+    def sampler(self, dtype: DType, stream: Stream) -> Sampler:
+        """What draws the values."""
+        return WordSampler(dtype, self.spec(dtype, stream))
+
 
 @lru_cache(maxsize=1024)
-def _numbers_of(distribution: Distribution, dtype: DType) -> Mapping[str, Any]:
+def _numbers_of(distribution: Independent, dtype: DType) -> Mapping[str, Any]:
     """What one distribution needs for one dtype: worked out once, whatever tensors share it."""
     return distribution._numbers(dtype)
 
@@ -126,7 +140,7 @@ def _check_fits(dtype: DType, what: str, low: float, high: float) -> None:
 
 
 @dataclass(frozen=True)
-class Constant(Distribution):
+class Constant(Independent):
     """One value everywhere."""
 
     value: float
@@ -151,7 +165,7 @@ class Constant(Distribution):
 
 
 @dataclass(frozen=True)
-class Uniform(Distribution):
+class Uniform(Independent):
     """Evenly spread over [low, high]: 2**24 equally likely values (float64: 2**53)."""
 
     low: float
@@ -175,7 +189,7 @@ class Uniform(Distribution):
 
 
 @dataclass(frozen=True)
-class _Gaussian(Distribution):
+class _Gaussian(Independent):
     """What all kinds of normal share: the sigma and the centre of the bell."""
 
     sigma: float

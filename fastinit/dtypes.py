@@ -10,6 +10,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,11 @@ class DType:
         """The largest finite value."""
         return float(ml_dtypes.finfo(self.numpy).max)  # type: ignore[no-untyped-call]
 
+    @cached_property
+    def epsilon(self) -> float:
+        """The distance from 1 to the next larger value."""
+        return float(ml_dtypes.finfo(self.numpy).eps)  # type: ignore[no-untyped-call]
+
     def round(self, value: float) -> float:
         """`value` rounded as the kernels round: to float32 first, then to this type.
 
@@ -49,6 +55,12 @@ class DType:
     def fits(self, value: float) -> bool:
         """Whether `value` rounds to a finite number of this type."""
         return math.isfinite(self.round(value))
+
+    def cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Finite float32 or float64 values rounded once to this type; float8 saturates."""
+        if self.size == 1:
+            values = values.clip(-self.largest, self.largest)
+        return values.astype(self.numpy, copy=False)
 
     def at_least(self, bound: float) -> float:
         """The smallest value of this type that is not below `bound`."""

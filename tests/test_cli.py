@@ -229,6 +229,7 @@ def test_verify_reports_in_json(written, small, main):
         "seed": 5,
         "stream": 1,
         "tensors": 5,
+        "rounded": 0,
         "parameters": SMALL_PARAMETERS,
         "size": SMALL_SIZE,
     }

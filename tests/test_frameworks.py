@@ -342,9 +342,9 @@ asked = []
 
 def shard(index):
     asked.append(index)
-    return fi.array(shape, fi.he_normal("keras"), seed=20, name="w", region=index)
+    return fi.array(shape, fi.he_normal(layout="keras"), seed=20, name="w", region=index)
 
-expected = fi.array(shape, fi.he_normal("keras"), seed=20, name="w")
+expected = fi.array(shape, fi.he_normal(layout="keras"), seed=20, name="w")
 mesh = jax.make_mesh((4, 2), ("x", "y"))
 for spec in (PartitionSpec("x", "y"), PartitionSpec(None, "x"), PartitionSpec(("x", "y"))):
     array = jax.make_array_from_callback(shape, NamedSharding(mesh, spec), shard)
@@ -395,6 +395,8 @@ def test_variance_scaling_is_kerass(keras, mode, distribution):
     for shape in KERAS_SHAPES:
         for scale in (1.0, 0.3):
             theirs = keras.initializers.VarianceScaling(scale, mode, distribution, seed=SEED)
-            found = fi.variance_scaling(scale, mode, distribution, "keras").distribution(shape)
+            found = fi.variance_scaling(scale, mode, distribution, layout="keras").distribution(
+                shape
+            )
             same = keras_values(keras, found, shape)
             np.testing.assert_allclose(np.asarray(theirs(shape)), np.asarray(same), rtol=1e-6)

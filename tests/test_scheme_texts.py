@@ -138,7 +138,7 @@ def test_a_pickle_gives_the_scheme_back(call):
 
 def test_a_pickle_has_the_same_scale():
     for layout, shape in (("torch", (7, 5)), ("keras", (3, 3, 16, 32))):
-        made = fi.variance_scaling(1 / 3, "fan_geo_avg", "uniform", layout)
+        made = fi.variance_scaling(1 / 3, "fan_geo_avg", "uniform", layout=layout)
         again = pickle.loads(pickle.dumps(made))
         assert again.distribution(shape) == made.distribution(shape)
 
@@ -172,7 +172,7 @@ def test_a_default_argument_makes_no_difference(call):
         (fi.constant(5e-324), "constant(value=5e-324)"),
         (fi.truncated_normal(0.02, low=-3, high=3), "truncated_normal(std=0.02, low=-3, high=3)"),
         (fi.clipped_normal(corrected=True), "clipped_normal(corrected=True)"),
-        (fi.he_normal("keras"), "he_normal(layout='keras')"),
+        (fi.he_normal(layout="keras"), "he_normal(layout='keras')"),
         (
             fi.he_normal(in_axis=2, out_axis=[1], batch_axis=(0,)),
             "he_normal(in_axis=2, out_axis=(1,), batch_axis=(0,))",
@@ -214,7 +214,7 @@ def test_schemes_that_differ_are_not_equal():
         fi.truncated_normal(0.02, corrected=True),
         fi.clipped_normal(0.02),
         fi.he_normal(),
-        fi.he_normal("keras"),
+        fi.he_normal(layout="keras"),
         fi.he_uniform(),
         fi.kaiming_uniform(),
         fi.lecun_normal(),

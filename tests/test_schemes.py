@@ -122,10 +122,10 @@ def test_fans_are_the_products_over_their_axes(shape, parts):
 FANS_MISTAKES = [
     ((5,), {}, ValueError, r"shape \(5,\) has no fans.*\(out, in\).*zeros\(\)"),
     ((), {}, ValueError, r"shape \(\) has no fans"),
-    ((5,), {"layout": "keras"}, ValueError, r"\(in, out\)"),
+    ((5,), {"layout": "jax"}, ValueError, r"\(in, out\)"),
     ((3, 4), {"batch_axis": 0}, ValueError, "no fans"),
     ((3, 4), {"layout": "pytorch"}, ValueError, "'pytorch' is unknown: choose from torch, keras"),
-    ((3, 4), {"layout": "jax"}, ValueError, "choose from torch, keras.*JAX"),
+    ((3, 4), {"layout": "flax"}, ValueError, "choose from torch, keras, jax"),
     ((3, 4), {"in_axis": 0}, ValueError, "give both or neither"),
     ((3, 4), {"out_axis": 0}, ValueError, "give both or neither"),
     ((3, 4), {"in_axis": 0, "out_axis": 0}, ValueError, "twice"),
@@ -257,7 +257,7 @@ CHECKS = {
 @pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg", "fan_geo_avg"])
 def test_variance_scaling_has_variance_scale_over_fan(mode, distribution, scale):
     for layout, shape, fans in SHAPES:
-        found = fi.variance_scaling(scale, mode, distribution, layout).distribution(shape)
+        found = fi.variance_scaling(scale, mode, distribution, layout=layout).distribution(shape)
         CHECKS[distribution](found, math.sqrt(scale / fan_of(mode, *fans)))
     for shape, axes, fans in AXES:
         found = fi.variance_scaling(scale, mode, distribution, **axes).distribution(shape)
@@ -292,8 +292,10 @@ def test_a_named_scheme_has_the_scale_of_its_formula(name):
 def test_xaviers_gain_is_a_factor_on_the_standard_deviation(gain):
     for layout, shape, (fan_in, fan_out) in SHAPES:
         std = gain * math.sqrt(2 / (fan_in + fan_out))
-        assert_normal(fi.xavier_normal(gain, layout).distribution(shape), std)
-        assert_uniform(fi.xavier_uniform(gain, layout).distribution(shape), math.sqrt(3) * std)
+        assert_normal(fi.xavier_normal(gain, layout=layout).distribution(shape), std)
+        assert_uniform(
+            fi.xavier_uniform(gain, layout=layout).distribution(shape), math.sqrt(3) * std
+        )
 
 
 @pytest.mark.parametrize("nonlinearity", GAINS)

@@ -140,6 +140,7 @@ def test_values_that_look_alike_are_shown_by_their_bits(tmp_path, monkeypatch):
 
         class Nan:
             dtype = inner.dtype
+            tolerance = inner.tolerance
 
             def draw(self, out, start):
                 out.view(np.float32)[:] = np.nan
@@ -172,8 +173,8 @@ def test_a_later_error_that_is_found_sooner_waits_for_the_first(tmp_path, monkey
     second_found = threading.Event()
     difference = module._File.difference
 
-    def ordered(self, task, found, expected):
-        error = difference(self, task, found, expected)
+    def ordered(self, task, *others):
+        error = difference(self, task, *others)
         if task.start == 0:
             assert second_found.wait(10)
             time.sleep(0.05)

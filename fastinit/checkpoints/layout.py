@@ -24,7 +24,7 @@ from fastinit.plans.plan import check_name
 from fastinit.stream import check_seed
 
 if TYPE_CHECKING:
-    from fastinit.arrays import Sampler
+    from fastinit.samplers import Sampler
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -18,7 +18,7 @@ from fastinit.schemes import scheme
 from fastinit.stream import VERSION, check_seed
 
 if TYPE_CHECKING:
-    from fastinit.arrays import Sampler
+    from fastinit.samplers import Sampler
     from fastinit.schemes import Scheme
 
 KEY = "fastinit"

@@ -32,7 +32,7 @@ from fastinit.floats import default_floats
 from fastinit.parallel import run, thread_count
 
 if TYPE_CHECKING:
-    from fastinit.arrays import Sampler
+    from fastinit.samplers import Sampler
 
 CHUNK = 2**20  # bytes a task fills: fits the L2 cache, so pwrite copies from there
 FLUSH = 2**28  # unflushed bytes in a file: the disk works meanwhile, and Ctrl-C never waits long

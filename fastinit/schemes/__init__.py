@@ -7,6 +7,13 @@ and JAX's: "normal" is truncated at 2 sigma and corrected to the standard deviat
 """
 
 from fastinit.schemes.gains import gain as gain
+from fastinit.schemes.identities import dirac as dirac
+from fastinit.schemes.identities import identity as identity
+from fastinit.schemes.identities import zero_hadamard as zero_hadamard
+from fastinit.schemes.matrices import delta_orthogonal as delta_orthogonal
+from fastinit.schemes.matrices import orthogonal as orthogonal
+from fastinit.schemes.matrices import sparse as sparse
+from fastinit.schemes.matrices import spectral_normalised as spectral_normalised
 from fastinit.schemes.plain import clipped_normal as clipped_normal
 from fastinit.schemes.plain import constant as constant
 from fastinit.schemes.plain import normal as normal

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from dataclasses import replace
+from typing import Literal, Unpack, get_args
 
 from fastinit import gaussian
-from fastinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
-from fastinit.fans import Axes, check_layout, fans
+from fastinit.distributions import Distribution, Independent, Normal, TruncatedNormal, Uniform
+from fastinit.fans import FanOptions, FanRule
+from fastinit.matrices import Blocks
 from fastinit.schemes.gains import gain
-from fastinit.schemes.scheme import Rule, maker
+from fastinit.schemes.scheme import Rule, check_factor, maker
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 Shape = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
@@ -34,7 +36,7 @@ def _divisor(mode: Mode, fan_in: int, fan_out: int) -> float:
     return found or 1.0
 
 
-def _distribution(std: float, shape: Shape) -> Distribution:
+def _distribution(std: float, shape: Shape) -> Independent:
     """Centred on 0, with standard deviation `std` after any truncation."""
     if shape == "uniform":
         bound = math.sqrt(3.0) * std
@@ -45,13 +47,7 @@ def _distribution(std: float, shape: Shape) -> Distribution:
 
 
 def _scaled(
-    std_of: Callable[[float], float],
-    mode: Mode,
-    shape: Shape,
-    layout: str,
-    in_axis: Axes | None,
-    out_axis: Axes | None,
-    batch_axis: Axes,
+    std_of: Callable[[float], float], mode: Mode, shape: Shape, options: FanOptions
 ) -> Rule:
     """The rule of standard deviation std_of(fan).
 
@@ -63,28 +59,41 @@ def _scaled(
         raise ValueError(
             f"distribution {shape!r} is unknown: choose from {', '.join(get_args(Shape))}"
         )
-    check_layout(layout)
-    if (in_axis is None) != (out_axis is None):
-        raise ValueError("in_axis and out_axis go together: give both or neither")
+    fan_rule = FanRule(**options)
 
     def rule(dims: tuple[int, ...]) -> Distribution:
-        fan_in, fan_out = fans(
-            dims, layout=layout, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis
-        )
-        return _distribution(std_of(_divisor(mode, fan_in, fan_out)), shape)
+        if not isinstance(fan_rule.packed, int):
+            return _packed(fan_rule, fan_rule.packed, dims, whole)
+        return whole(fan_rule, dims)
+
+    def whole(fan_rule: FanRule, dims: tuple[int, ...]) -> Independent:
+        return _distribution(std_of(_divisor(mode, *fan_rule.of(dims))), shape)
 
     return rule
 
 
+def _packed(
+    fan_rule: FanRule,
+    sizes: tuple[int, ...],
+    dims: tuple[int, ...],
+    whole: Callable[[FanRule, tuple[int, ...]], Independent],
+) -> Distribution:
+    """Matrices of these numbers of outputs in one tensor, each drawn by its own fans."""
+    _, outputs, _ = fan_rule.axes(dims)
+    if len(outputs) != 1 or sum(sizes) != dims[outputs[0]]:
+        raise ValueError(
+            f"packed={sizes} makes {sum(sizes)} outputs, but shape {dims} has "
+            f"{[dims[axis] for axis in outputs]}: they must be the same, along one axis"
+        )
+    axis, alone = outputs[0], replace(fan_rule, packed=1)
+    parts = tuple(whole(alone, (*dims[:axis], size, *dims[axis + 1 :])) for size in sizes)
+    return parts[0] if len(set(parts)) == 1 else Blocks(dims, axis, sizes, parts)
+
+
 def _by_variance(scale: float) -> Callable[[float], float]:
     """sqrt(scale / n), as JAX and Keras have it."""
-    _check_factor("scale", scale)
+    check_factor("scale", scale)
     return lambda n: math.sqrt(scale / n)
-
-
-def _check_factor(name: str, factor: float) -> None:
-    if not (math.isfinite(factor) and factor >= 0):
-        raise ValueError(f"{name} is {factor!r}: need a finite number >= 0")
 
 
 @maker
@@ -92,10 +101,7 @@ def variance_scaling(
     scale: float = 1.0,
     mode: Mode = "fan_in",
     distribution: Shape = "truncated_normal",
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
+    **options: Unpack[FanOptions],
 ) -> Rule:
     r"""Weights of variance scale / n, n a fan: the rule behind most of the others.
 
@@ -107,7 +113,7 @@ def variance_scaling(
         mode: "fan_in", "fan_out", "fan_avg" or "fan_geo_avg".
         distribution: "truncated_normal" (at 2 sigma, corrected, so that the values have this
             variance), "normal" or "untruncated_normal" (plain), or "uniform".
-        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+        options: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: scale negative or not finite, an unknown mode, distribution or layout; when
@@ -119,22 +125,19 @@ def variance_scaling(
     >>> variance_scaling(2.0, "fan_avg", "uniform").distribution((300, 100)).high
     0.17320508075688773
     """
-    return _scaled(_by_variance(scale), mode, distribution, layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(scale), mode, distribution, options)
 
 
 def _xavier_std(gain: float) -> Callable[[float], float]:
     """gain * sqrt(2 / (fan_in + fan_out)), rounded as PyTorch rounds it; n is their mean."""
-    _check_factor("gain", gain)
+    check_factor("gain", gain)
     return lambda n: gain * math.sqrt(1.0 / n)
 
 
 @maker
 def xavier_uniform(
     gain: float = 1.0,
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
+    **options: Unpack[FanOptions],
 ) -> Rule:
     r"""Uniform weights that keep variance both forwards and backwards; PyTorch's convention.
 
@@ -143,7 +146,7 @@ def xavier_uniform(
 
     Args:
         gain: factor on the standard deviation, >= 0; see `fastinit.gain`.
-        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+        options: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: gain negative or not finite, an unknown layout, a shape without fans.
@@ -156,16 +159,13 @@ def xavier_uniform(
     >>> xavier_uniform().distribution((100, 50)).high
     0.2
     """
-    return _scaled(_xavier_std(gain), "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_xavier_std(gain), "fan_avg", "uniform", options)
 
 
 @maker
 def xavier_normal(
     gain: float = 1.0,
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
+    **options: Unpack[FanOptions],
 ) -> Rule:
     r"""Plain normal weights that keep variance both forwards and backwards; PyTorch's convention.
 
@@ -178,7 +178,7 @@ def xavier_normal(
     >>> xavier_normal().distribution((96, 32)).std
     0.125
     """
-    return _scaled(_xavier_std(gain), "fan_avg", "normal", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_xavier_std(gain), "fan_avg", "normal", options)
 
 
 def _kaiming_std(a: float, mode: str, nonlinearity: str) -> Callable[[float], float]:
@@ -196,10 +196,7 @@ def kaiming_uniform(
     a: float = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str = "leaky_relu",
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
+    **options: Unpack[FanOptions],
 ) -> Rule:
     r"""Uniform weights that keep variance through rectifiers; PyTorch's convention.
 
@@ -209,7 +206,7 @@ def kaiming_uniform(
         a: the slope of leaky_relu below zero; other nonlinearities ignore it, as in PyTorch.
         mode: "fan_in" keeps the forward variance, "fan_out" the backward one.
         nonlinearity: sets the gain; see `fastinit.gain`.
-        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+        options: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: an unknown mode, nonlinearity or layout, a shape without fans.
@@ -223,7 +220,7 @@ def kaiming_uniform(
     0.1
     """
     std_of = _kaiming_std(a, mode, nonlinearity)
-    return _scaled(std_of, mode, "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(std_of, mode, "uniform", options)
 
 
 @maker
@@ -231,10 +228,7 @@ def kaiming_normal(
     a: float = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str = "leaky_relu",
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
+    **options: Unpack[FanOptions],
 ) -> Rule:
     r"""Plain normal weights that keep variance through rectifiers; PyTorch's convention.
 
@@ -247,16 +241,11 @@ def kaiming_normal(
     0.0625
     """
     std_of = _kaiming_std(a, mode, nonlinearity)
-    return _scaled(std_of, mode, "normal", layout, in_axis, out_axis, batch_axis)
+    return _scaled(std_of, mode, "normal", options)
 
 
 @maker
-def glorot_uniform(
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
-) -> Rule:
+def glorot_uniform(**options: Unpack[FanOptions]) -> Rule:
     r"""Uniform weights of variance 2 / (fan_in + fan_out); Keras's and JAX's name.
 
     The same as `xavier_uniform` with gain 1; see there.
@@ -264,22 +253,17 @@ def glorot_uniform(
     >>> glorot_uniform().distribution((100, 50)).high
     0.2
     """
-    return _scaled(_by_variance(1.0), "fan_avg", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(1.0), "fan_avg", "uniform", options)
 
 
 @maker
-def glorot_normal(
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
-) -> Rule:
+def glorot_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 2 / (fan_in + fan_out); Keras's and JAX's convention.
 
     Truncated at 2 sigma of a bell widened by 1 / 0.8796, so that the values have this variance.
 
     Args:
-        layout, in_axis, out_axis, batch_axis: which axes make the fans; see `fastinit.fans`.
+        options: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: an unknown layout, a shape without fans.
@@ -292,18 +276,11 @@ def glorot_normal(
     >>> round(glorot_normal().distribution((96, 32)).std, 12)
     0.125
     """
-    return _scaled(
-        _by_variance(1.0), "fan_avg", "truncated_normal", layout, in_axis, out_axis, batch_axis
-    )
+    return _scaled(_by_variance(1.0), "fan_avg", "truncated_normal", options)
 
 
 @maker
-def he_uniform(
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
-) -> Rule:
+def he_uniform(**options: Unpack[FanOptions]) -> Rule:
     r"""Uniform weights of variance 2 / fan_in; Keras's and JAX's name.
 
     The same as `kaiming_uniform` with its defaults; see there.
@@ -311,16 +288,11 @@ def he_uniform(
     >>> he_uniform().distribution((128, 600)).high
     0.1
     """
-    return _scaled(_by_variance(2.0), "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(2.0), "fan_in", "uniform", options)
 
 
 @maker
-def he_normal(
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
-) -> Rule:
+def he_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 2 / fan_in; Keras's and JAX's convention.
 
     Args and errors as for `glorot_normal`; truncated and corrected like it.
@@ -333,18 +305,11 @@ def he_normal(
     >>> round(he_normal().distribution((1024, 512)).std, 12)
     0.0625
     """
-    return _scaled(
-        _by_variance(2.0), "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis
-    )
+    return _scaled(_by_variance(2.0), "fan_in", "truncated_normal", options)
 
 
 @maker
-def lecun_uniform(
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
-) -> Rule:
+def lecun_uniform(**options: Unpack[FanOptions]) -> Rule:
     r"""Uniform weights of variance 1 / fan_in; Keras's and JAX's name.
 
     Args and errors as for `glorot_normal`.
@@ -356,16 +321,11 @@ def lecun_uniform(
     >>> lecun_uniform().distribution((128, 300)).high
     0.1
     """
-    return _scaled(_by_variance(1.0), "fan_in", "uniform", layout, in_axis, out_axis, batch_axis)
+    return _scaled(_by_variance(1.0), "fan_in", "uniform", options)
 
 
 @maker
-def lecun_normal(
-    layout: str = "torch",
-    in_axis: Axes | None = None,
-    out_axis: Axes | None = None,
-    batch_axis: Axes = (),
-) -> Rule:
+def lecun_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 1 / fan_in; Keras's and JAX's convention.
 
     Args and errors as for `glorot_normal`, source as for `lecun_uniform`.  The usual rule before
@@ -374,6 +334,4 @@ def lecun_normal(
     >>> round(lecun_normal().distribution((8, 256)).std, 12)
     0.0625
     """
-    return _scaled(
-        _by_variance(1.0), "fan_in", "truncated_normal", layout, in_axis, out_axis, batch_axis
-    )
+    return _scaled(_by_variance(1.0), "fan_in", "truncated_normal", options)

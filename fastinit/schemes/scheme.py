@@ -6,15 +6,16 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, SupportsIndex
 
 import numpy as np
 
 from fastinit.distributions import Distribution
 from fastinit.expressions import parse_call, suggestion
-from fastinit.fans import check_shape, plain_axes
+from fastinit.fans import check_shape, plain_axes, spelled_out
 from fastinit.floats import default_floats
 
 Rule = Callable[[tuple[int, ...]], Distribution]
@@ -40,6 +41,10 @@ class Scheme:
         0.0625
         """
         return self._rule(check_shape(shape))
+
+    def for_tensor(self, name: str, shape: tuple[int, ...]) -> Scheme:
+        """The scheme for one tensor: this one, unless it is to be chosen by the tensor's part."""
+        return self
 
     @default_floats
     def __str__(self) -> str:
@@ -72,19 +77,46 @@ def plain_number(name: str, value: Any) -> float:
     raise TypeError(f"{name} is {value!r}: need a number")
 
 
+def check_factor(name: str, factor: float) -> None:
+    """Raise unless `factor` is a finite number and not negative."""
+    if not (math.isfinite(factor) and factor >= 0):
+        raise ValueError(f"{name} is {factor!r}: need a finite number >= 0")
+
+
+def check_count(name: str, count: int) -> None:
+    """Raise unless `count` is 1 or more."""
+    if count < 1:
+        raise ValueError(f"{name} is {count}: need a whole number of 1 or more")
+
+
+def whole_number(name: str, value: Any) -> int:
+    """`value` as an int; the error names `name`."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return operator.index(value)
+    raise TypeError(f"{name} is {value!r}: need a whole number")
+
+
 def _plain(name: str, value: Any, annotation: str) -> Any:
     """`value` as the plain Python object that the text form gives back."""
-    if annotation == "float":
+    kind, _, optional = annotation.partition(" | ")
+    if optional == "None" and value is None:
+        return None
+    if kind == "float":
         return plain_number(name, value)
-    if annotation.startswith("Axes"):
+    if kind == "int":
+        return whole_number(name, value)
+    if kind == "Axes":
         return plain_axes(name, value)
     return str(value) if isinstance(value, str) else value
 
 
 def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
-    """Make a public scheme function of one that checks its arguments and returns the rule."""
+    """Make a public scheme function of one that checks its arguments and returns the rule.
+
+    A function that ends in ``**options: Unpack[FanOptions]`` takes all that `fans` takes.
+    """
     name = rule_of.__name__
-    signature = inspect.signature(rule_of)
+    signature = spelled_out(inspect.signature(rule_of))
     plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     shown = str(inspect.Signature(plain))
 

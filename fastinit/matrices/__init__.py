@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+"""Distributions of a whole tensor: values that depend on their place, or on each other.
+
+matrix.py says what they share.  placed.py and blocks.py put other distributions in their places,
+points.py, hadamard.py and sparse.py are known element by element, orthogonal.py and spectral.py
+need the whole tensor at once and linear algebra.
+"""
+
+from fastinit.matrices.blocks import Blocks as Blocks
+from fastinit.matrices.hadamard import Hadamard as Hadamard
+from fastinit.matrices.matrix import Matrix as Matrix
+from fastinit.matrices.orthogonal import Orthogonal as Orthogonal
+from fastinit.matrices.placed import Placed as Placed
+from fastinit.matrices.points import Points as Points
+from fastinit.matrices.sparse import SparseNormal as SparseNormal
+from fastinit.matrices.spectral import SpectralNormal as SpectralNormal

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Samplers: one tensor's values, to be drawn from anywhere in it.  Nothing here knows of arrays.
+
+Chunks of a fill, tasks of a checkpoint and of its verification all end in `draw` or `draw_rows`.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastinit import _native
+from fastinit.dtypes import DType
+from fastinit.floats import default_floats
+
+Bytes = memoryview | npt.NDArray[np.uint8]
+
+
+class Sampler(ABC):
+    """One tensor's values, ready to be drawn from anywhere in it, by many threads at once."""
+
+    dtype: DType
+    tolerance: float = 0.0
+    """How far another machine's values may lie from these, before they are rounded to the dtype.
+
+    Zero means the same bits everywhere; what linear algebra makes is equal to rounding only.
+    """
+
+    @abstractmethod
+    def draw(self, out: Bytes, start: int) -> None:
+        """Fill the bytes `out` with the elements from `start` on, in row-major order."""
+
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """Fill rows of `count` elements: one every `out_step` bytes, `start_step` elements on."""
+        size = count * self.dtype.size
+        for row in range(rows):
+            place = row * out_step
+            self.draw(out[place : place + size], start + row * start_step)
+
+    def values(self, out: Bytes) -> npt.NDArray[Any]:
+        """The bytes `out` seen as elements."""
+        return np.frombuffer(out, self.dtype.numpy)
+
+
+@dataclass(frozen=True, slots=True)
+class WordSampler(Sampler):
+    """Elements that each come from their own word: the kernels draw them."""
+
+    dtype: DType
+    spec: _native.Spec
+
+    def draw(self, out: Bytes, start: int) -> None:
+        """One call, without the GIL."""
+        _native.fill(out, self.spec, start)
+
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """One call, without the GIL."""
+        _native.fill_rows(out, self.spec, start, start_step, rows, count, out_step)
+
+
+class LazySampler(Sampler):
+    """A sampler made at the first draw, once, by whichever thread comes first."""
+
+    def __init__(self, dtype: DType, make: Callable[[], Sampler], tolerance: float = 0.0) -> None:
+        self.dtype = dtype
+        self.tolerance = tolerance
+        self._make = make
+        self._made: Sampler | None = None
+        self._lock = threading.Lock()
+
+    def draw(self, out: Bytes, start: int) -> None:
+        """Make it if need be, and draw."""
+        self._ready().draw(out, start)
+
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """Make it if need be, and draw."""
+        self._ready().draw_rows(out, start, start_step, rows, count, out_step)
+
+    def _ready(self) -> Sampler:
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = default_floats(self._make)()
+        return self._made
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySampler(Sampler):
+    """Elements that are there already, in a flat array of the dtype."""
+
+    dtype: DType
+    flat: npt.NDArray[Any]
+
+    def draw(self, out: Bytes, start: int) -> None:
+        """Copy them."""
+        words = np.frombuffer(out, self.dtype.words)
+        words[:] = self.flat.view(self.dtype.words)[start : start + words.size]

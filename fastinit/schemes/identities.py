@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Schemes of ones, zeros and signs: the same in every stream."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastinit.distributions import Distribution
+from fastinit.fans import Axes, FanRule
+from fastinit.matrices import Hadamard, Matrix, Points
+from fastinit.schemes.convolutions import Dims, convolution, placed, strides, without
+from fastinit.schemes.scheme import Rule, maker
+
+
+@maker
+def identity(gain: float = 1.0, *, batch_axis: Axes = ()) -> Rule:
+    r"""`gain` on the diagonal, zero elsewhere.
+
+    .. math:: w_{ij} = \text{gain} \, [i = j]
+
+    Args:
+        gain: the value on the diagonal, finite.
+        batch_axis: axes that stack matrices, each an identity.  Two axes must be left; the matrix
+            need not be square.
+
+    Raises:
+        ValueError: gain not finite, or a shape of other than two axes beside the batch axes.
+
+    Source:
+        ``torch.nn.init.eye_``, which has no gain, and ``keras.initializers.Identity``.  For
+        recurrent weights: Le, Jaitly, Hinton (2015), arXiv:1504.00941.  JAX has none.
+
+    >>> import fastinit as fi
+    >>> fi.array((2, 3), fi.identity(), seed=0, name="w").tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    fan_rule = FanRule(batch_axis=batch_axis)
+    if not math.isfinite(gain):
+        raise ValueError(f"gain is {gain!r}: need a finite number")
+
+    def rule(dims: Dims) -> Distribution:
+        (first,), (second,), batch = fan_rule.axes(dims)
+        if len(dims) != 2 + len(batch):
+            raise ValueError(
+                f"shape {dims} has {len(dims) - len(batch)} axes: identity needs two beside the "
+                "batch axes; the identity of a convolution is dirac()"
+            )
+        steps = strides(dims)
+        loops = [(steps[first] + steps[second], min(dims[first], dims[second]))]
+        return _points(dims, gain, 0, loops + [(steps[axis], dims[axis]) for axis in batch])
+
+    return rule
+
+
+@maker
+def dirac(groups: int = 1, *, layout: str = "torch") -> Rule:
+    r"""A convolution that hands its inputs on, as far as there are outputs.
+
+    .. math:: w_{g n + d,\, d,\, c} = 1, \quad 0 \le d < \min(n, \text{in} / \text{groups}), \quad
+              n = \text{out} / \text{groups}
+
+    for each group g, where c is the middle of the kernel, k // 2 along each of its axes, and zero
+    elsewhere.
+
+    Args:
+        groups: of the convolution; must divide the outputs.
+        layout: "torch", (out, in / groups, \*kernel), or "jax" and "keras", (\*kernel, in /
+            groups, out); the kernel has 1, 2 or 3 axes.
+
+    Raises:
+        ValueError: another number of axes, groups that do not divide the outputs, an unknown
+            layout.
+
+    Source:
+        ``torch.nn.init.dirac_``; Zagoruyko and Komodakis (2017), "DiracNets", arXiv:1706.00388.
+        JAX and Keras have none; JAX's `delta_orthogonal` takes (k - 1) // 2, another tap of an
+        even kernel.
+
+    >>> import fastinit as fi
+    >>> fi.array((2, 2, 3), fi.dirac(), seed=0, name="w").tolist()
+    [[[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+    """
+    fan_rule = FanRule(layout=layout, groups=groups)
+
+    def rule(dims: Dims) -> Distribution:
+        inputs, outputs, kernel = convolution("dirac", fan_rule, dims)
+        if dims[outputs] % groups:
+            raise ValueError(
+                f"groups={groups} does not divide the {dims[outputs]} outputs of {dims}"
+            )
+        steps, each = strides(dims), dims[outputs] // groups
+        diagonal = steps[outputs] + steps[inputs], min(each, dims[inputs])
+        middle = sum(dims[axis] // 2 * steps[axis] for axis in kernel)
+        return _points(dims, 1.0, middle, [(each * steps[outputs], groups), diagonal])
+
+    return rule
+
+
+@maker
+def zero_hadamard(*, layout: str = "torch") -> Rule:
+    r"""ZerO: deterministic weights of zeros and ones, or of a Hadamard matrix where outputs grow.
+
+    .. math:: W = I_{m \times n} \text{ for } m \le n, \quad
+              w_{ij} = (-1)^{\text{popcount}(i \wedge j)} \, 2^{-\lceil \log_2 m \rceil / 2}
+              \text{ for } m > n
+
+    with m outputs and n inputs.  In a convolution it is the middle tap, k // 2, and all other taps
+    are zero.
+
+    Args:
+        layout: "torch", (out, in, \*kernel), or "jax" and "keras", (\*kernel, in, out); no kernel,
+            or one of 1, 2 or 3 axes.
+
+    Raises:
+        ValueError: another number of axes, an unknown layout.
+
+    Source:
+        Zhao, Schäfer, Anandkumar (2022), "ZerO Initialization: Initializing Neural Networks with
+        only Zeros and Ones", algorithm 1, arXiv:2110.12661; the factor as in the authors' code.
+
+    >>> import fastinit as fi
+    >>> fi.array((4, 2), fi.zero_hadamard(), seed=0, name="w").tolist()
+    [[0.5, 0.5], [0.5, -0.5], [0.5, 0.5], [0.5, -0.5]]
+    """
+    fan_rule = FanRule(layout=layout)
+
+    def rule(dims: Dims) -> Distribution:
+        if len(dims) != 2:
+            inputs, outputs, kernel = convolution("zero_hadamard", fan_rule, dims)
+            return placed(dims, kernel, 0, matrix(without(dims, kernel), inputs < outputs))
+        (inputs,), (outputs,), _ = fan_rule.axes(dims)
+        return matrix(dims, inputs < outputs)
+
+    def matrix(shape: Dims, inputs_first: bool) -> Matrix:
+        inputs, outputs = shape if inputs_first else shape[::-1]
+        if outputs > inputs:
+            return Hadamard(shape, math.sqrt(0.5 ** (outputs - 1).bit_length()))
+        return _points(shape, 1.0, 0, [(shape[1] + 1, min(shape))])
+
+    return rule
+
+
+def _points(dims: Dims, value: float, offset: int, loops: list[tuple[int, int]]) -> Points:
+    """`value` at offset + the sum of step * index, over all indices of each (step, count)."""
+    positions = np.array([offset], np.int64)
+    for step, count in loops:
+        places = step * np.arange(count, dtype=np.int64)
+        positions = np.add.outer(positions, places).reshape(-1)
+    return Points(dims, np.sort(positions), value)

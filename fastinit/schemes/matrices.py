@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Schemes of random matrices whose values depend on each other."""
+
+from __future__ import annotations
+
+import math
+
+from fastinit.distributions import Distribution, Normal
+from fastinit.fans import Axes, FanRule
+from fastinit.matrices import Orthogonal, SparseNormal, SpectralNormal
+from fastinit.schemes.convolutions import Dims, convolution, placed, without
+from fastinit.schemes.scheme import Rule, check_factor, maker
+
+
+@maker
+def orthogonal(
+    gain: float = 1.0,
+    *,
+    layout: str = "torch",
+    column_axis: int | None = None,
+    batch_axis: Axes = (),
+) -> Rule:
+    r"""`gain` times a random matrix with orthonormal rows or columns, whichever are fewer.
+
+    .. math:: W W^\top = \text{gain}^2 I \quad\text{or}\quad W^\top W = \text{gain}^2 I, \quad
+              \sigma = \text{gain} / \sqrt{\max(\text{rows}, \text{columns})}
+
+    The matrix is uniformly (Haar) distributed.  It is made in float32, or float64 for a float64
+    tensor, of the tensor's standard normals, and rounded to the dtype at the end.  All of it is
+    made at the first draw, so memory is about three times the tensor's; a region is cut out of it.
+    The normals are the stream's, to the bit; the matrix is equal to rounding across machines.
+
+    Args:
+        gain: factor on the matrix, >= 0; see `fastinit.gain`.
+        layout: whose output axis is `column_axis` if that is not given: "torch", the first axis,
+            or "jax" and "keras", the last.
+        column_axis: the axis on one side of the matrix; all others, in their order, are the other.
+        batch_axis: axes that stack matrices (experts, scanned layers), each orthogonal.
+
+    Raises:
+        ValueError: gain negative or not finite; a shape of fewer than two axes beside the batch
+            axes; an axis that does not exist or is a batch axis.
+
+    Source:
+        Saxe, McClelland, Ganguli (2013), arXiv:1312.6120; ``torch.nn.init.orthogonal_``,
+        ``jax.nn.initializers.orthogonal``, ``keras.initializers.Orthogonal``: the same
+        distribution.  Method: Stewart (1980), "The efficient generation of random orthogonal
+        matrices", doi:10.1137/0717034; signs as in Mezzadri (2007), arXiv:math-ph/0609050.  Who
+        differs: PyTorch cannot make bfloat16 or float16.
+
+    >>> import numpy as np
+    >>> import fastinit as fi
+    >>> q = fi.array((4, 64), fi.orthogonal(), seed=0, name="w", dtype="float64")
+    >>> bool(np.allclose(q @ q.T, np.eye(4)))
+    True
+    """
+    check_factor("gain", gain)
+    fan_rule = FanRule(layout=layout, batch_axis=batch_axis)
+
+    def rule(dims: Dims) -> Distribution:
+        _, outputs, batch = fan_rule.axes(dims)
+        axis = _column_axis(dims, batch, outputs[0] if column_axis is None else column_axis)
+        return Orthogonal(dims, axis, tuple(batch), gain)
+
+    return rule
+
+
+@maker
+def delta_orthogonal(gain: float = 1.0, *, layout: str = "torch") -> Rule:
+    r"""A convolution that is `gain` times a random orthogonal map at every place.
+
+    The middle tap of the kernel, (k - 1) // 2 along each of its axes, is the matrix that
+    `orthogonal` makes of a tensor (out, in) of this name, or (in, out) in JAX's layout; all other
+    taps are zero.
+
+    Args:
+        gain: factor on the matrix, >= 0.
+        layout: "torch", (out, in, \*kernel), or "jax" and "keras", (\*kernel, in, out); the
+            kernel has 1, 2 or 3 axes.
+
+    Raises:
+        ValueError: gain negative or not finite, more inputs than outputs, another number of axes,
+            an unknown layout.
+
+    Source:
+        Xiao, Bahri, Sohl-Dickstein, Schoenholz, Pennington (2018), arXiv:1806.05393;
+        ``jax.nn.initializers.delta_orthogonal``.  PyTorch and Keras have none.
+
+    >>> import fastinit as fi
+    >>> w = fi.array((8, 4, 3, 3), fi.delta_orthogonal(), seed=0, name="w")
+    >>> int((w != 0).sum())
+    32
+    """
+    check_factor("gain", gain)
+    fan_rule = FanRule(layout=layout)
+
+    def rule(dims: Dims) -> Distribution:
+        inputs, outputs, kernel = convolution("delta_orthogonal", fan_rule, dims)
+        if dims[outputs] < dims[inputs]:
+            raise ValueError(
+                f"shape {dims} has {dims[inputs]} inputs and {dims[outputs]} outputs in layout "
+                f"{layout!r}: delta_orthogonal needs at least as many outputs; take orthogonal(), "
+                "or the other layout if the axes lie the other way round"
+            )
+        matrix = without(dims, kernel)
+        column = 0 if outputs < inputs else 1
+        return placed(dims, kernel, 1, Orthogonal(matrix, column, (), gain))
+
+    return rule
+
+
+@maker
+def sparse(sparsity: float, std: float = 0.01) -> Rule:
+    r"""Normal, but in each column exactly ceil(sparsity \* rows) elements, at random, are zero.
+
+    .. math:: w_{ij} \sim \mathcal N(0, \text{std}^2) \text{ or } 0
+
+    Args:
+        sparsity: share of zeros in each column, 0 <= sparsity <= 1.
+        std: standard deviation of the others, >= 0.
+
+    Raises:
+        ValueError: sparsity or std out of range, a shape that is no (rows, columns).
+
+    The zeros of a column are its elements with the smallest of a second set of words
+    (docs/stream.md), so they are the same in every dtype and every region.  The first draw looks
+    at all of these words once.
+
+    Source:
+        Martens (2010), "Deep learning via Hessian-free optimization", section 5;
+        ``torch.nn.init.sparse_``, whose zeros do not follow its `generator`.  JAX and Keras have
+        none.
+
+    >>> import fastinit as fi
+    >>> w = fi.array((10, 4), fi.sparse(0.25), seed=0, name="w")
+    >>> (w == 0).sum(axis=0).tolist()
+    [3, 3, 3, 3]
+    """
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparsity is {sparsity!r}: need 0 <= sparsity <= 1, the share of zeros")
+    normal = Normal(std, 0.0)
+
+    def rule(dims: Dims) -> Distribution:
+        if len(dims) != 2:
+            raise ValueError(f"shape {dims} has {len(dims)} axes: sparse needs (rows, columns)")
+        if max(dims) >= 2**32 or dims[0] * dims[1] >= 2**62:
+            raise ValueError(f"shape {dims} is too large: sparse reaches 2**62 elements")
+        return SparseNormal(dims, math.ceil(sparsity * dims[0]), normal)
+
+    return rule
+
+
+@maker
+def spectral_normalised(gain: float = 1.0, *, layout: str = "torch", batch_axis: Axes = ()) -> Rule:
+    r"""Normal weights scaled so that their largest singular value is gain \* sqrt(out / in).
+
+    .. math:: W = \text{gain} \sqrt{\frac{f_\text{out}}{f_\text{in}}} \, \frac{Z}{\|Z\|_2}, \quad
+              z_{ij} \sim \mathcal N(0, 1)
+
+    The matrix has the outputs on one side and the inputs and the kernel on the other.  All normals
+    are made at the first draw, so memory is the whole tensor's; the norm is equal to rounding
+    across machines.
+
+    Args:
+        gain: factor on the spectral norm, >= 0.
+        layout: "torch", (out, in, \*kernel), or "jax" and "keras", (\*kernel, in, out).
+        batch_axis: axes that stack matrices, each with a norm of its own; the first axes.
+
+    Raises:
+        ValueError: gain negative or not finite, a shape without fans, batch axes elsewhere.
+
+    Source:
+        Yang, Simon, Bernstein (2023), "A spectral condition for feature learning",
+        arXiv:2310.17813, condition 1.  `spectral` meets it on average, without a norm.
+
+    >>> import numpy as np
+    >>> import fastinit as fi
+    >>> w = fi.array((32, 8), fi.spectral_normalised(), seed=0, name="w")
+    >>> round(float(np.linalg.norm(w, 2)), 5)
+    2.0
+    """
+    check_factor("gain", gain)
+    fan_rule = FanRule(layout=layout, batch_axis=batch_axis)
+
+    def rule(dims: Dims) -> Distribution:
+        _, outputs, batch = fan_rule.axes(dims)
+        if sorted(batch) != list(range(len(batch))):
+            raise ValueError(f"batch_axis={batch_axis} of shape {dims}: must be the first axes")
+        fan_in, fan_out = fan_rule.of(dims)
+        norm = gain * math.sqrt(fan_out / fan_in) if fan_in else 0.0
+        return SpectralNormal(dims, len(batch), outputs[0], norm)
+
+    return rule
+
+
+def _column_axis(dims: Dims, batch: list[int], column_axis: int) -> int:
+    if not -len(dims) <= column_axis < len(dims):
+        raise ValueError(f"column_axis {column_axis} does not exist in shape {dims}")
+    axis = column_axis % len(dims)
+    if axis in batch:
+        raise ValueError(f"column_axis {column_axis} of shape {dims} is a batch axis")
+    return axis
