@@ -42,7 +42,7 @@ def _check(what: str, matrix: Floats) -> None:
 
 
 def haar(normals: Floats, *, out: Floats | None = None) -> Floats:
-    r"""A Haar-distributed matrix made of independent standard normals.
+    """A Haar-distributed matrix made of independent standard normals.
 
     For an m x n matrix A with m >= n, column k gives a Householder reflector by itself: H_k maps
     x = A[k:, k] to a multiple of the first unit vector, and leaves the first k elements of what it
@@ -56,8 +56,9 @@ def haar(normals: Floats, *, out: Floats | None = None) -> Floats:
     17(3), 403-409).  So Q is the orthogonal factor of some Gaussian matrix, with a positive
     diagonal in the other factor, which makes it exactly Haar distributed (Mezzadri 2007,
     arXiv:math-ph/0609050).  It is not the factor of `normals`, for which NumPy, torch and JAX do
-    twice the work, and it is well conditioned where that one is not: rounding errors move it by
-    a few units of rounding, whatever the matrix.
+    twice the work.  That one's last columns depend on what is left of the matrix when all others
+    are taken from it, which is now and then next to nothing: rounding moves its elements by up to
+    100 times as much.
 
     A wide matrix is made as the transpose of a tall one.  A column that is zero from k on gives
     H_k = I and s_k = 1.
@@ -163,7 +164,7 @@ def _first_columns(v: Floats, t: Floats, signs: Floats, q: Floats) -> None:
 
 
 def spectral_norm(matrix: Floats) -> float:
-    r"""The largest singular value of a matrix.
+    """The largest singular value of a matrix.
 
     Lanczos's method on A'A, or AA' where that is smaller, with full reorthogonalisation and a fixed
     first vector (Golub, Van Loan 2013, "Matrix computations", 4th edition, section 10.1): about 70
@@ -179,8 +180,9 @@ def spectral_norm(matrix: Floats) -> float:
         matrix: of shape (m, n), float32 or float64, finite.
 
     Returns:
-        The norm, relative error below 1e-6 for float32 and 1e-10 for float64; 0 if there are no
-        elements.  The same for every run of one build.
+        The norm, relative error below 1e-6 for float32 and 1e-10 for float64, unless its square
+        leaves the range of float64; 0 if there are no elements.  The same for every run of one
+        build with as many threads.
 
     Raises:
         ValueError: `matrix` has other than two axes.
