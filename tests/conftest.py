@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What all tests share: one run per instruction set, and the switch for slow tests."""
+"""What all tests share: one run per instruction set, the frameworks, the switch for slow tests."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -64,3 +66,21 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"{request.param}: not in this machine")
     yield instruction_sets.select(request.param)
     instruction_sets.select(before)
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def jax() -> Any:
+    return pytest.importorskip("jax")
+
+
+@pytest.fixture(scope="session")
+def keras() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        if "KERAS_BACKEND" not in os.environ:  # read at import; the default is TensorFlow
+            patch.setenv("KERAS_BACKEND", "jax")
+        return pytest.importorskip("keras")

@@ -6,14 +6,41 @@ plain normal, there are `gain` and `nonlinearity`.  `glorot_*`, `he_*` and `lecu
 and JAX's: "normal" is truncated at 2 sigma and corrected to the standard deviation asked for.
 """
 
+from fastinit.schemes.activations import elu_normal as elu_normal
+from fastinit.schemes.activations import selu_normal as selu_normal
+from fastinit.schemes.activations import siren as siren
+from fastinit.schemes.auto import auto as auto
+from fastinit.schemes.cutoffs import mitchell as mitchell
+from fastinit.schemes.cutoffs import olmo_core as olmo_core
+from fastinit.schemes.cutoffs import torchtitan as torchtitan
+from fastinit.schemes.cutoffs import torchtitan_output as torchtitan_output
+from fastinit.schemes.depth import deepnorm as deepnorm
+from fastinit.schemes.depth import ds_init as ds_init
+from fastinit.schemes.depth import fixup as fixup
+from fastinit.schemes.depth import sub_ln as sub_ln
+from fastinit.schemes.depth import t_fixup as t_fixup
+from fastinit.schemes.depth import t_fixup_embedding as t_fixup_embedding
 from fastinit.schemes.gains import gain as gain
 from fastinit.schemes.identities import dirac as dirac
 from fastinit.schemes.identities import identity as identity
 from fastinit.schemes.identities import zero_hadamard as zero_hadamard
+from fastinit.schemes.language import depth_scaled_normal as depth_scaled_normal
+from fastinit.schemes.language import dummy as dummy
+from fastinit.schemes.language import gpt2_residual as gpt2_residual
+from fastinit.schemes.language import megatron_scaled_normal as megatron_scaled_normal
+from fastinit.schemes.language import ngpt as ngpt
+from fastinit.schemes.language import small_init as small_init
+from fastinit.schemes.language import wang_init as wang_init
 from fastinit.schemes.matrices import delta_orthogonal as delta_orthogonal
 from fastinit.schemes.matrices import orthogonal as orthogonal
 from fastinit.schemes.matrices import sparse as sparse
 from fastinit.schemes.matrices import spectral_normalised as spectral_normalised
+from fastinit.schemes.modules import keras_lstm_bias as keras_lstm_bias
+from fastinit.schemes.modules import torch_bias as torch_bias
+from fastinit.schemes.modules import torch_bilinear as torch_bilinear
+from fastinit.schemes.modules import torch_embedding as torch_embedding
+from fastinit.schemes.modules import torch_linear as torch_linear
+from fastinit.schemes.modules import torch_rnn as torch_rnn
 from fastinit.schemes.plain import clipped_normal as clipped_normal
 from fastinit.schemes.plain import constant as constant
 from fastinit.schemes.plain import normal as normal
@@ -34,3 +61,12 @@ from fastinit.schemes.scaled import xavier_normal as xavier_normal
 from fastinit.schemes.scaled import xavier_uniform as xavier_uniform
 from fastinit.schemes.scheme import Scheme as Scheme
 from fastinit.schemes.scheme import scheme as scheme
+from fastinit.schemes.width import mup_kaiming_normal as mup_kaiming_normal
+from fastinit.schemes.width import mup_kaiming_uniform as mup_kaiming_uniform
+from fastinit.schemes.width import mup_normal as mup_normal
+from fastinit.schemes.width import mup_readout as mup_readout
+from fastinit.schemes.width import mup_truncated_normal as mup_truncated_normal
+from fastinit.schemes.width import mup_uniform as mup_uniform
+from fastinit.schemes.width import mup_xavier_normal as mup_xavier_normal
+from fastinit.schemes.width import mup_xavier_uniform as mup_xavier_uniform
+from fastinit.schemes.width import spectral as spectral

@@ -4,12 +4,7 @@
 from __future__ import annotations
 
 from fastinit import distributions, gaussian
-from fastinit.schemes.scheme import Rule, maker
-
-
-def _check_flag(name: str, value: bool) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}: need True or False")
+from fastinit.schemes.scheme import Rule, check_flag, maker
 
 
 @maker
@@ -90,7 +85,7 @@ def truncated_normal(
     >>> print(truncated_normal(std=0.02, low=-3, high=3))
     truncated_normal(std=0.02, low=-3, high=3)
     """
-    _check_flag("corrected", corrected)
+    check_flag("corrected", corrected)
     found = distributions.TruncatedNormal(std, mean, low, high)
     if corrected:
         spread = gaussian.truncated_moments(low, high)[1]
@@ -126,7 +121,7 @@ def clipped_normal(
     >>> print(clipped_normal(std=0.02, corrected=True))
     clipped_normal(std=0.02, corrected=True)
     """
-    _check_flag("corrected", corrected)
+    check_flag("corrected", corrected)
     found = distributions.ClippedNormal(std, mean, low, high)
     if corrected:
         spread = gaussian.clipped_moments(low, high)[1]

@@ -1,99 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Schemes whose scale follows from the fans: variance scaling and its named cases.
 
-One engine, `_scaled`, and thin names over it.  All work is in float64 from the whole shape.
+Thin names over the engine in engine.py.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Literal, Unpack, get_args
+from typing import Unpack
 
-from fastinit import gaussian
-from fastinit.distributions import Distribution, Independent, Normal, TruncatedNormal, Uniform
-from fastinit.fans import FanOptions, FanRule
-from fastinit.matrices import Blocks
-from fastinit.schemes.gains import gain
-from fastinit.schemes.scheme import Rule, check_factor, maker
-
-Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
-Shape = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
-
-CUT = 2.0
-"""Where JAX's and Keras's truncated normals are truncated, in sigma of the bell."""
-
-
-def _divisor(mode: Mode, fan_in: int, fan_out: int) -> float:
-    """What the scale is divided by; 1 for a tensor of no elements."""
-    if mode == "fan_geo_avg":
-        found = math.sqrt(fan_in) * math.sqrt(fan_out)
-    elif mode == "fan_avg":
-        found = (fan_in + fan_out) / 2
-    else:
-        found = float(fan_in if mode == "fan_in" else fan_out)
-    return found or 1.0
-
-
-def _distribution(std: float, shape: Shape) -> Independent:
-    """Centred on 0, with standard deviation `std` after any truncation."""
-    if shape == "uniform":
-        bound = math.sqrt(3.0) * std
-        return Uniform(-bound, bound)
-    if shape == "truncated_normal":
-        return TruncatedNormal(std / gaussian.truncated_moments(-CUT, CUT)[1], 0.0, -CUT, CUT)
-    return Normal(std, 0.0)
-
-
-def _scaled(
-    std_of: Callable[[float], float], mode: Mode, shape: Shape, options: FanOptions
-) -> Rule:
-    """The rule of standard deviation std_of(fan).
-
-    Everything but the tensor's shape is checked here.
-    """
-    if mode not in get_args(Mode):
-        raise ValueError(f"mode {mode!r} is unknown: choose from {', '.join(get_args(Mode))}")
-    if shape not in get_args(Shape):
-        raise ValueError(
-            f"distribution {shape!r} is unknown: choose from {', '.join(get_args(Shape))}"
-        )
-    fan_rule = FanRule(**options)
-
-    def rule(dims: tuple[int, ...]) -> Distribution:
-        if not isinstance(fan_rule.packed, int):
-            return _packed(fan_rule, fan_rule.packed, dims, whole)
-        return whole(fan_rule, dims)
-
-    def whole(fan_rule: FanRule, dims: tuple[int, ...]) -> Independent:
-        return _distribution(std_of(_divisor(mode, *fan_rule.of(dims))), shape)
-
-    return rule
-
-
-def _packed(
-    fan_rule: FanRule,
-    sizes: tuple[int, ...],
-    dims: tuple[int, ...],
-    whole: Callable[[FanRule, tuple[int, ...]], Independent],
-) -> Distribution:
-    """Matrices of these numbers of outputs in one tensor, each drawn by its own fans."""
-    _, outputs, _ = fan_rule.axes(dims)
-    if len(outputs) != 1 or sum(sizes) != dims[outputs[0]]:
-        raise ValueError(
-            f"packed={sizes} makes {sum(sizes)} outputs, but shape {dims} has "
-            f"{[dims[axis] for axis in outputs]}: they must be the same, along one axis"
-        )
-    axis, alone = outputs[0], replace(fan_rule, packed=1)
-    parts = tuple(whole(alone, (*dims[:axis], size, *dims[axis + 1 :])) for size in sizes)
-    return parts[0] if len(set(parts)) == 1 else Blocks(dims, axis, sizes, parts)
-
-
-def _by_variance(scale: float) -> Callable[[float], float]:
-    """sqrt(scale / n), as JAX and Keras have it."""
-    check_factor("scale", scale)
-    return lambda n: math.sqrt(scale / n)
+from fastinit.fans import FanOptions
+from fastinit.schemes.engine import Mode, Shape, by_variance, kaiming_std, scaled, xavier_std
+from fastinit.schemes.scheme import Rule, maker
 
 
 @maker
@@ -125,13 +42,7 @@ def variance_scaling(
     >>> variance_scaling(2.0, "fan_avg", "uniform").distribution((300, 100)).high
     0.17320508075688773
     """
-    return _scaled(_by_variance(scale), mode, distribution, options)
-
-
-def _xavier_std(gain: float) -> Callable[[float], float]:
-    """gain * sqrt(2 / (fan_in + fan_out)), rounded as PyTorch rounds it; n is their mean."""
-    check_factor("gain", gain)
-    return lambda n: gain * math.sqrt(1.0 / n)
+    return scaled(by_variance(scale), mode, distribution, options)
 
 
 @maker
@@ -159,7 +70,7 @@ def xavier_uniform(
     >>> xavier_uniform().distribution((100, 50)).high
     0.2
     """
-    return _scaled(_xavier_std(gain), "fan_avg", "uniform", options)
+    return scaled(xavier_std(gain), "fan_avg", "uniform", options)
 
 
 @maker
@@ -178,17 +89,7 @@ def xavier_normal(
     >>> xavier_normal().distribution((96, 32)).std
     0.125
     """
-    return _scaled(_xavier_std(gain), "fan_avg", "normal", options)
-
-
-def _kaiming_std(a: float, mode: str, nonlinearity: str) -> Callable[[float], float]:
-    """gain / sqrt(n), rounded as PyTorch rounds it."""
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"mode {mode!r} is unknown: choose from fan_in, fan_out")
-    if not math.isfinite(a):
-        raise ValueError(f"a is {a!r}: need a finite number")
-    factor = gain(nonlinearity, a if nonlinearity == "leaky_relu" else None)
-    return lambda n: factor / math.sqrt(n)
+    return scaled(xavier_std(gain), "fan_avg", "normal", options)
 
 
 @maker
@@ -219,8 +120,8 @@ def kaiming_uniform(
     >>> kaiming_uniform().distribution((128, 600)).high
     0.1
     """
-    std_of = _kaiming_std(a, mode, nonlinearity)
-    return _scaled(std_of, mode, "uniform", options)
+    std_of = kaiming_std(a, mode, nonlinearity)
+    return scaled(std_of, mode, "uniform", options)
 
 
 @maker
@@ -240,8 +141,8 @@ def kaiming_normal(
     >>> kaiming_normal(mode="fan_out").distribution((512, 64)).std
     0.0625
     """
-    std_of = _kaiming_std(a, mode, nonlinearity)
-    return _scaled(std_of, mode, "normal", options)
+    std_of = kaiming_std(a, mode, nonlinearity)
+    return scaled(std_of, mode, "normal", options)
 
 
 @maker
@@ -253,7 +154,7 @@ def glorot_uniform(**options: Unpack[FanOptions]) -> Rule:
     >>> glorot_uniform().distribution((100, 50)).high
     0.2
     """
-    return _scaled(_by_variance(1.0), "fan_avg", "uniform", options)
+    return scaled(by_variance(1.0), "fan_avg", "uniform", options)
 
 
 @maker
@@ -276,7 +177,7 @@ def glorot_normal(**options: Unpack[FanOptions]) -> Rule:
     >>> round(glorot_normal().distribution((96, 32)).std, 12)
     0.125
     """
-    return _scaled(_by_variance(1.0), "fan_avg", "truncated_normal", options)
+    return scaled(by_variance(1.0), "fan_avg", "truncated_normal", options)
 
 
 @maker
@@ -288,7 +189,7 @@ def he_uniform(**options: Unpack[FanOptions]) -> Rule:
     >>> he_uniform().distribution((128, 600)).high
     0.1
     """
-    return _scaled(_by_variance(2.0), "fan_in", "uniform", options)
+    return scaled(by_variance(2.0), "fan_in", "uniform", options)
 
 
 @maker
@@ -305,7 +206,7 @@ def he_normal(**options: Unpack[FanOptions]) -> Rule:
     >>> round(he_normal().distribution((1024, 512)).std, 12)
     0.0625
     """
-    return _scaled(_by_variance(2.0), "fan_in", "truncated_normal", options)
+    return scaled(by_variance(2.0), "fan_in", "truncated_normal", options)
 
 
 @maker
@@ -321,7 +222,7 @@ def lecun_uniform(**options: Unpack[FanOptions]) -> Rule:
     >>> lecun_uniform().distribution((128, 300)).high
     0.1
     """
-    return _scaled(_by_variance(1.0), "fan_in", "uniform", options)
+    return scaled(by_variance(1.0), "fan_in", "uniform", options)
 
 
 @maker
@@ -334,4 +235,4 @@ def lecun_normal(**options: Unpack[FanOptions]) -> Rule:
     >>> round(lecun_normal().distribution((8, 256)).std, 12)
     0.0625
     """
-    return _scaled(_by_variance(1.0), "fan_in", "truncated_normal", options)
+    return scaled(by_variance(1.0), "fan_in", "truncated_normal", options)

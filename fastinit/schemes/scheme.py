@@ -8,7 +8,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, SupportsIndex
 
 import numpy as np
@@ -26,11 +26,15 @@ _MAKERS: dict[str, Callable[..., Scheme]] = {}
 
 @dataclass(frozen=True)
 class Scheme:
-    """A named rule from a tensor's shape to the distribution of its values."""
+    """A named rule from a tensor's shape to the distribution of its values.
+
+    `reason` says why it was chosen, where something chose it; no text, file or comparison has it.
+    """
 
     name: str
     arguments: tuple[tuple[str, Any], ...]
     _rule: Rule = field(repr=False, compare=False)
+    reason: str = field(default="", repr=False, compare=False)
 
     @default_floats
     def distribution(self, shape: tuple[int, ...]) -> Distribution:
@@ -43,7 +47,9 @@ class Scheme:
         return self._rule(check_shape(shape))
 
     def for_tensor(self, name: str, shape: tuple[int, ...]) -> Scheme:
-        """The scheme for one tensor: this one, unless it is to be chosen by the tensor's part."""
+        """The scheme for one tensor: this one, unless its rule is a `Choice`, as `auto`'s is."""
+        if isinstance(self._rule, Choice):
+            return self._rule.scheme(name, check_shape(shape))
         return self
 
     @default_floats
@@ -54,8 +60,31 @@ class Scheme:
     def __repr__(self) -> str:
         return str(self)
 
-    def __reduce__(self) -> tuple[Callable[[str], Scheme], tuple[str]]:
-        return scheme, (str(self),)
+    def __reduce__(self) -> tuple[Callable[[str, str], Scheme], tuple[str, str]]:
+        return _with_reason, (str(self), self.reason)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A rule that chooses another scheme for each tensor; that scheme's `reason` says why.
+
+    `choose` takes a tensor's name, or None where only the shape is known, and its shape.
+    """
+
+    choose: Callable[[str | None, tuple[int, ...]], Scheme]
+
+    @default_floats
+    def scheme(self, name: str | None, shape: tuple[int, ...]) -> Scheme:
+        """What is chosen for a tensor."""
+        return self.choose(name, shape)
+
+    def __call__(self, shape: tuple[int, ...]) -> Distribution:
+        """The distribution, where the shape alone settles the choice."""
+        return self.scheme(None, shape).distribution(shape)
+
+
+def _with_reason(text: str, reason: str) -> Scheme:
+    return replace(scheme(text), reason=reason)
 
 
 def _text(value: Any) -> str:
@@ -83,10 +112,24 @@ def check_factor(name: str, factor: float) -> None:
         raise ValueError(f"{name} is {factor!r}: need a finite number >= 0")
 
 
-def check_count(name: str, count: int) -> None:
-    """Raise unless `count` is 1 or more."""
-    if count < 1:
-        raise ValueError(f"{name} is {count}: need a whole number of 1 or more")
+def check_multiplier(name: str, multiplier: float) -> None:
+    """Raise unless `multiplier` is a finite number above 0."""
+    if not (math.isfinite(multiplier) and multiplier > 0):
+        raise ValueError(f"{name} is {multiplier!r}: need a finite number > 0")
+
+
+def check_count(name: str, count: int, least: int = 1) -> None:
+    """Raise unless `count` is `least` or more, and no more than a shape could have."""
+    if count < least:
+        raise ValueError(f"{name} is {count}: need a whole number of {least} or more")
+    if count >= 2**63:
+        raise ValueError(f"{name} is {count}: need less than 2**63")
+
+
+def check_flag(name: str, flag: bool) -> None:
+    """Raise unless `flag` is True or False."""
+    if not isinstance(flag, bool):
+        raise TypeError(f"{name} is {flag!r}: need True or False")
 
 
 def whole_number(name: str, value: Any) -> int:
@@ -167,7 +210,7 @@ def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:
         raise TypeError(f"init is {text!r}: need a text, such as 'normal(std=0.02)', or a Scheme")
     name, args, kwargs = parse_call(text, {**names, "inf": math.inf})
     if name not in _MAKERS:
-        hint = suggestion(name, _MAKERS) or f": choose from {', '.join(_MAKERS)}"
+        hint = suggestion(name, _MAKERS) or f": choose from {', '.join(sorted(_MAKERS))}"
         raise ValueError(f"init {text!r}: no scheme is named {name!r}{hint}")
     try:
         return _MAKERS[name](*args, **kwargs)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""The scheme `auto`: chosen for each tensor by its role and by the activation behind it.
+
+How a role is read from a name is in roles.py; this is what each role gets, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+from fastinit.expressions import suggestion
+from fastinit.fans import FanOptions, FanRule
+from fastinit.schemes.matrices import orthogonal
+from fastinit.schemes.plain import constant, normal, ones, zeros
+from fastinit.schemes.roles import AXES, Dims, Reading, given, read, shown
+from fastinit.schemes.scaled import glorot_normal, he_normal, lecun_normal, variance_scaling
+from fastinit.schemes.scheme import Choice, Rule, Scheme, check_count, maker
+
+EMBEDDING_STD = 0.02  # GPT-2's and BERT's
+LAYER_SCALES = ((18, 0.1), (24, 1e-5))  # up to so many layers; Touvron et al. (2021), section 2
+DEEPEST_LAYER_SCALE = 1e-6
+
+
+@dataclass(frozen=True)
+class Family:
+    """One way to scale by the fans."""
+
+    title: str
+    scheme: Callable[..., Scheme]
+    scale: float
+    mode: Literal["fan_in", "fan_avg"]
+
+
+HE = Family("He", he_normal, 2.0, "fan_in")
+XAVIER = Family("Xavier", glorot_normal, 1.0, "fan_avg")
+LECUN = Family("LeCun", lecun_normal, 1.0, "fan_in")
+
+ACTIVATIONS: Mapping[str, Family] = {
+    **dict.fromkeys(("relu", "relu6", "leaky_relu", "prelu", "elu", "celu"), HE),
+    **dict.fromkeys(("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu"), HE),
+    **dict.fromkeys(("silu", "swish", "hardswish", "mish"), HE),
+    **dict.fromkeys(("reglu", "geglu", "swiglu", "glu"), HE),
+    **dict.fromkeys(("linear", "identity", "tanh", "sigmoid", "softmax", "softsign"), XAVIER),
+    **dict.fromkeys(("relu2",), XAVIER),
+    "selu": LECUN,
+}
+
+
+@maker
+def auto(
+    activation: str | None = None,
+    *,
+    role: str | None = None,
+    layers: int | None = None,
+    layout: str | None = None,
+) -> Rule:
+    r"""The scheme that suits a tensor's role, which its name and number of axes tell.
+
+    ==================================  ====================================================
+    linear, convolution                 by the activation, below
+    residual_output                     the same; variance / (2 layers)
+    attention_input, router             Xavier, :math:`\sigma^2 = 2 / (f_\text{in} + f_\text{out})`
+    recurrent_input                     Xavier
+    attention_output                    Xavier; variance / (2 layers)
+    recurrent                           orthogonal, all gates as one matrix
+    embedding, position, head           normal, :math:`\sigma = 0.02`
+    norm, running_variance              ones
+    bias, running_mean                  zeros
+    layer_scale                         0.1 up to 18 layers, 1e-5 up to 24 or if `layers` is not
+                                        given, 1e-6 beyond
+    ==================================  ====================================================
+
+    ==================================  ====================================================
+    relu, relu6, leaky_relu, prelu,     He, :math:`\sigma^2 = 2 / f_\text{in}`
+    elu, celu, gelu, silu, swish,
+    hardswish, mish, glu, reglu,
+    geglu, swiglu
+    tanh, sigmoid, softmax, softsign,   Xavier
+    linear, identity, relu2, or none
+    selu                                LeCun, :math:`\sigma^2 = 1 / f_\text{in}`
+    ==================================  ====================================================
+
+    He, Xavier and LeCun are `he_normal`, `glorot_normal` and `lecun_normal`: one family, truncated
+    at 2 sigma and corrected, because PyTorch's has no LeCun.  What is chosen is a scheme like any
+    other, and its `reason` says why.  The name is read from its end; what it does not say is an
+    error, never a guess.  Not to be seen in names and shapes, so give such tensors a scheme of
+    their own: the groups of a convolution (they matter to Xavier alone), a norm that adds 1 to its
+    weight (Gemma), tied and frozen tables (sinusoids), the gates in a recurrent weight.
+
+    Args:
+        activation: what follows the linear layers and convolutions, one of the above; also
+            gelu_new, gelu_pytorch_tanh and quick_gelu.
+        role: one of the above, instead of the one that the name says.
+        layers: how many layers add to the residual stream, two sums each; as in GPT-2, what is
+            added has its standard deviation divided by sqrt(2 layers).  If None, it is not.
+        layout: "torch", (out, in, \*kernel), or "keras" and "jax", (\*kernel, in, out).  If None,
+            "keras" for a tensor whose name ends in ``kernel`` and "torch" for all others.  Experts
+            are stacked along the first of 3 axes; Keras's and Flax's attention kernels may have
+            their heads apart, (in, heads, head) and (heads, head, out).
+
+    Raises:
+        ValueError: an unknown activation, role or layout, layers < 1; when it meets a tensor, a
+            role that cannot be told or has no such axes, a fused q-k-v weight that lies the other
+            way round; no name and no role.
+
+    Source:
+        He, Zhang, Ren, Sun (2015), arXiv:1502.01852; Glorot and Bengio (2010); Klambauer,
+        Unterthiner, Mayr, Hochreiter (2017), arXiv:1706.02515 (SELU); Saxe et al. (2013),
+        arXiv:1312.6120 (recurrent, as in Keras).  ELU: Clevert, Unterthiner, Hochreiter (2015),
+        arXiv:1511.07289, take He's.  Normals, 0.02 and the division: Radford et al. (2019),
+        "Language models are unsupervised multitask learners", section 2.3, and their code; Devlin
+        et al. (2018), arXiv:1810.04805.  Layer scales: Touvron et al. (2021), arXiv:2103.17239.
+
+    Who differs: exact forward variance at unit inputs would take 2.35 for gelu, 2.81 for silu,
+    2.21 for mish, 1.55 for elu where He has 2, and 0.67 for relu2, which is nearer to Xavier; the
+    slopes of leaky_relu and prelu are left out.  PyTorch gives tanh a gain of 5/3, its own layers
+    uniforms of variance 1 / (3 fan_in), and embeddings std 1; OpenAI's GPT-2 gives positions 0.01.
+
+    >>> import fastinit as fi
+    >>> rule = fi.auto("silu", layers=32)
+    >>> up = rule.for_tensor("layers.0.mlp.up_proj.weight", (11008, 4096))
+    >>> up, up.reason
+    (he_normal(), "linear, by 'up proj': He, for silu")
+    >>> down = rule.for_tensor("layers.0.mlp.down_proj.weight", (4096, 11008))
+    >>> print(down)
+    variance_scaling(scale=0.03125)
+    >>> print(down.reason)
+    residual_output, by 'down proj': He, for silu, over sqrt(2 * 32) as in GPT-2
+    """
+    family = XAVIER if activation is None else _known("activation", activation, ACTIVATIONS)
+    if role is not None:
+        _known("role", role, AXES)
+    if layers is not None:
+        check_count("layers", layers)
+    if layout is not None:
+        FanRule(layout=layout)
+
+    def choose(name: str | None, dims: Dims) -> Scheme:
+        if role is not None:
+            reading = given(role, name or "", dims)
+        elif name is not None:
+            reading = read(name, dims)
+        else:
+            raise ValueError(
+                f"auto() chooses by a tensor's name, and of this one only the shape {dims} is "
+                f"known: give role=, one of {', '.join(AXES)}, or take "
+                "auto().for_tensor(name, shape)"
+            )
+        try:
+            return settle(reading, dims)
+        except ValueError as error:
+            raise ValueError(f"{shown(name or '', dims)}: {error}") from None
+
+    @lru_cache(maxsize=1024)  # layers repeat: their tensors share one scheme
+    def settle(reading: Reading, dims: Dims) -> Scheme:
+        tensor = _Tensor(dims, reading, layout or reading.layout, family, activation, layers)
+        scheme, why = _CHOICES[reading.role](tensor)
+        return replace(scheme, reason=f"{reading.role}, {reading.why}: {why}")
+
+    return Choice(choose)
+
+
+def _known(what: str, given: Any, known: Mapping[str, Any]) -> Any:
+    if isinstance(given, str) and given in known:
+        return known[given]
+    close = suggestion(str(given), known)
+    raise ValueError(f"{what} {given!r} is unknown: choose from {', '.join(known)}{close}")
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor of known role, and what `auto` was told."""
+
+    dims: Dims
+    reading: Reading
+    layout: str
+    family: Family
+    activation: str | None
+    layers: int | None
+
+    def by_activation(self) -> tuple[Scheme, str]:
+        return self._scaled(self.family, self._behind())
+
+    def xavier(self) -> tuple[Scheme, str]:
+        return self._scaled(XAVIER, "Xavier")
+
+    def residual(self) -> tuple[Scheme, str]:
+        return self._divided(self.family, self._behind())
+
+    def attention_output(self) -> tuple[Scheme, str]:
+        return self._divided(XAVIER, "Xavier")
+
+    def recurrent(self) -> tuple[Scheme, str]:
+        return orthogonal(layout=self.layout), "orthogonal, as in Keras"
+
+    def layer_scale(self) -> tuple[Scheme, str]:
+        value, depth = LAYER_SCALES[-1][1], "layers is not given"
+        if self.layers is not None:
+            fits = (value for most, value in LAYER_SCALES if (self.layers or 0) <= most)
+            value, depth = next(fits, DEEPEST_LAYER_SCALE), f"{self.layers} layers"
+        return constant(value), f"{value}, {depth}, as in CaiT"
+
+    def _behind(self) -> str:
+        behind = "no activation is named" if self.activation is None else f"for {self.activation}"
+        return f"{self.family.title}, {behind}"
+
+    def _scaled(self, family: Family, why: str) -> tuple[Scheme, str]:
+        options, more = self._options(family)
+        return family.scheme(**options), why + more
+
+    def _divided(self, family: Family, why: str) -> tuple[Scheme, str]:
+        """What adds to the residual stream, over the root of how many do, if that is known."""
+        if self.layers is None:
+            scheme, why = self._scaled(family, why)
+            return scheme, f"{why}, undivided as layers is not given"
+        options, more = self._options(family)
+        scheme = variance_scaling(family.scale / (2 * self.layers), family.mode, **options)
+        return scheme, f"{why}{more}, over sqrt(2 * {self.layers}) as in GPT-2"
+
+    def _options(self, family: Family) -> tuple[FanOptions, str]:
+        """How the fans follow from the shape, and that in words."""
+        if self.reading.stacked:
+            stack: FanOptions = {"layout": self.layout, "batch_axis": 0}
+            return self._packed(family, stack, f", {self.dims[0]} stacked")
+        if len(self.dims) == 3 and self.reading.role.startswith("attention"):
+            return self._heads_apart()
+        swapped = self.reading.transposed and self.layout != "jax"  # Flax's is not
+        if swapped and self.reading.role == "convolution":
+            return {"layout": self.layout, "transposed": True}, ", transposed"
+        return self._packed(family, {"layout": self.layout}, "")
+
+    def _heads_apart(self) -> tuple[FanOptions, str]:
+        if self.layout == "torch":
+            raise ValueError(
+                "an attention weight of 3 axes is known as Keras's or Flax's alone; give "
+                "layout='keras', or a scheme of its own"
+            )
+        if self.reading.role == "attention_input":
+            return {"in_axis": 0, "out_axis": (1, 2)}, ", heads apart"
+        return {"in_axis": (0, 1), "out_axis": 2}, ", heads apart"
+
+    def _packed(self, family: Family, options: FanOptions, more: str) -> tuple[FanOptions, str]:
+        """The options with what the name says of matrices that lie side by side.
+
+        He and LeCun look at the inputs alone, which all of them share.
+        """
+        parts = self.reading.fused
+        if parts == 1 or family.mode == "fan_in":
+            return options, more
+        (inputs,), (outputs,), _ = FanRule(**options).axes(self.dims)
+        n_in, n_out = self.dims[inputs], self.dims[outputs]
+        thirds = self.reading.role == "attention_input" and parts == 3
+        if thirds and n_in == parts * n_out:
+            other = "torch" if self.layout != "torch" else "keras"
+            raise ValueError(
+                f"{parts} matrices lie along its inputs in layout {self.layout!r}; give "
+                f"layout={other!r}, or a scheme of its own"
+            )
+        if n_out % parts or (thirds and n_out != parts * n_in):
+            return options, f"{more}, fused of unequal parts: fans of the whole"
+        return {**options, "packed": parts}, f"{more}, {parts} side by side"
+
+
+def _as_embedding(tensor: _Tensor) -> tuple[Scheme, str]:
+    return normal(EMBEDDING_STD), f"normal, std {EMBEDDING_STD} as in GPT-2"
+
+
+_CHOICES: Mapping[str, Callable[[_Tensor], tuple[Scheme, str]]] = {
+    "linear": _Tensor.by_activation,
+    "convolution": _Tensor.by_activation,
+    "recurrent": _Tensor.recurrent,
+    "recurrent_input": _Tensor.xavier,
+    "embedding": _as_embedding,
+    "position": _as_embedding,
+    "norm": lambda tensor: (ones(), "ones"),
+    "bias": lambda tensor: (zeros(), "zeros"),
+    "attention_input": _Tensor.xavier,
+    "attention_output": _Tensor.attention_output,
+    "residual_output": _Tensor.residual,
+    "head": _as_embedding,
+    "router": _Tensor.xavier,
+    "layer_scale": _Tensor.layer_scale,
+    "running_mean": lambda tensor: (zeros(), "zeros"),
+    "running_variance": lambda tensor: (ones(), "ones"),
+}
