@@ -114,11 +114,13 @@ def write(
 @click.option("--all", "every", is_flag=True, help="One row a tensor, layers not gathered.")
 @_json
 def plan(source: str, dtype: str | None, every: bool, as_json: bool) -> None:
-    """Print the tensors of SOURCE, a preset or a .toml plan, and their sizes."""
+    """Print the tensors of SOURCE, a preset or a .toml plan, their sizes, and why `auto` chose."""
     found = plans.plan(source)
     total = found.size(dtype)
     if as_json:
-        _print_json({"plan": found.to_json(), "parameters": found.parameters, "size": total})
+        form = {"plan": found.to_json(), "parameters": found.parameters, "size": total}
+        reasons = {row.name: row.scheme.reason for row in found if row.scheme.reason}
+        _print_json({**form, "reasons": reasons} if reasons else form)
         return
     rows = list(_rows(found, dtype, every))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -224,16 +226,17 @@ def _show_layout(layout: Layout, folder: Path, as_json: bool) -> None:
 
 def _rows(found: plans.Plan, dtype: str | None, every: bool) -> Iterator[tuple[str, ...]]:
     """Rows of a table: neighbours that differ in nothing but numbers in their names gathered."""
-    yield ("tensor", "shape", "dtype", "init", "tensors", "bytes")
-    gathered: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+    chosen = any(tensor.scheme.reason for tensor in found)
+    yield ("tensor", "shape", "dtype", "init", "tensors", "bytes", *(["why"] if chosen else []))
+    gathered: dict[tuple[str, str, str, str, str], tuple[int, int]] = {}
     for tensor in found:
         kind = found.resolved_dtype(tensor, dtype)
         name = tensor.name if every else re.sub(r"(?<=\.)\d+(?=\.)", "*", tensor.name)
-        key = (name, str(tensor.shape), kind, str(tensor.scheme))
+        key = (name, str(tensor.shape), kind, str(tensor.scheme), tensor.scheme.reason)
         count, size = gathered.get(key, (0, 0))
         gathered[key] = count + 1, size + tensor.count * DTYPES[kind].size
-    for key, (count, size) in gathered.items():
-        yield *key, f"{count:,}", _bytes(size)
+    for (*shown, why), (count, size) in gathered.items():
+        yield *shown, f"{count:,}", _bytes(size), *([why] if chosen else [])
 
 
 @contextmanager

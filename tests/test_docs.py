@@ -104,12 +104,22 @@ def test_the_public_names_are_these():
     assert set(EXPORTED) == {
         *("array", "fill", "open", "verify", "write", "Checkpoint", "VerifyError"),
         *("BackendError", "CheckpointError", "FastinitError", "PlanError"),
+        *("auto", "Rules"),
+        *("identity", "dirac", "zero_hadamard", "orthogonal", "delta_orthogonal"),
+        *("sparse", "spectral_normalised"),
         *("Plan", "Tensor", "plan", "presets", "Scheme", "scheme", "Stream", "stream"),
         *("philox4x32", "fans", "gain", "uniform", "normal", "truncated_normal"),
         *("clipped_normal", "constant", "zeros", "ones", "variance_scaling"),
         *("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"),
         *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal"),
         *("lecun_uniform", "lecun_normal"),
+        *("gpt2_residual", "megatron_scaled_normal", "depth_scaled_normal", "small_init"),
+        *("wang_init", "ngpt", "dummy", "torchtitan", "torchtitan_output", "olmo_core", "mitchell"),
+        *("deepnorm", "sub_ln", "fixup", "t_fixup", "t_fixup_embedding", "ds_init"),
+        *("mup_normal", "mup_uniform", "mup_truncated_normal", "mup_xavier_uniform"),
+        *("mup_xavier_normal", "mup_kaiming_uniform", "mup_kaiming_normal", "mup_readout"),
+        *("spectral", "siren", "selu_normal", "elu_normal", "torch_linear", "torch_bias"),
+        *("torch_bilinear", "torch_rnn", "torch_embedding", "keras_lstm_bias"),
     }
 
 

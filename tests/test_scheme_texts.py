@@ -32,10 +32,17 @@ def text_of(scheme):
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(0, 1e300)
 factors = st.floats(0, 1e100)
-layouts = st.sampled_from(["torch", "keras"])
+layouts = st.sampled_from(["torch", "keras", "jax"])
 axis_lists = st.integers(-4, 3) | st.lists(st.integers(-4, 3), max_size=3).map(tuple)
 axes_given = st.fixed_dictionaries(
-    {}, optional={"batch_axis": axis_lists, "layout": layouts}
+    {},
+    optional={
+        "batch_axis": axis_lists,
+        "layout": layouts,
+        "groups": st.integers(1, 9),
+        "transposed": st.booleans(),
+        "packed": st.integers(1, 9) | st.lists(st.integers(1, 9), min_size=1).map(tuple),
+    },
 ) | st.fixed_dictionaries(
     {"in_axis": axis_lists, "out_axis": axis_lists}, optional={"batch_axis": axis_lists}
 )
@@ -55,6 +62,10 @@ def options(**strategies):
     return st.fixed_dictionaries({}, optional=strategies)
 
 
+def needs(**strategies):
+    return st.fixed_dictionaries(strategies)
+
+
 bell = options(std=positive, mean=numbers, corrected=st.booleans())
 modes = st.sampled_from(["fan_in", "fan_out", "fan_avg", "fan_geo_avg"])
 kaiming = options(
@@ -62,7 +73,91 @@ kaiming = options(
     mode=st.sampled_from(["fan_in", "fan_out"]),
     nonlinearity=st.sampled_from(NONLINEARITIES),
 )
+counts = st.integers(1, 2**40)
+indices = st.integers(0, 2**40)
+multipliers = st.floats(1e-100, 1e100)
+base_shapes = st.lists(st.integers(1, 64), min_size=2, max_size=5).map(tuple)
+one_part = needs(encoder_layers=counts) | needs(decoder_layers=counts)
+parts = one_part | needs(
+    encoder_layers=counts, decoder_layers=counts, part=st.sampled_from(["encoder", "decoder"])
+)
+FOR_MODELS = {
+    "gpt2_residual": [options(std=factors), needs(layers=counts)],
+    "megatron_scaled_normal": [
+        options(std=factors, multiplier=multipliers, width_multiplier=multipliers),
+        needs(layers=counts),
+    ],
+    "depth_scaled_normal": [options(std=factors), needs(layer=indices)],
+    "torchtitan": [options(std=st.floats(0, 100), layer=indices)],
+    "torchtitan_output": [needs(width=counts)],
+    "olmo_core": [options(std=factors), options(layers=counts) | options(layer=indices)],
+    "mitchell": [options(layer=indices), axes_given],
+    "small_init": [needs(width=counts)],
+    "wang_init": [needs(width=counts, layers=counts)],
+    "ngpt": [needs(width=counts), options(layers=counts)],
+    "dummy": [options(low=st.floats(-1, -0.01), high=st.floats(0, 1))],
+    "deepnorm": [parts, axes_given],
+    "sub_ln": [parts, axes_given],
+    "fixup": [needs(layers=counts), options(branch_layers=st.integers(2, 9)), axes_given],
+    "t_fixup": [one_part, axes_given],
+    "t_fixup_embedding": [one_part, needs(width=counts)],
+    "ds_init": [needs(layer=indices), options(alpha=factors), axes_given],
+    "mup_normal": [options(std=factors), needs(width_multiplier=multipliers)],
+    "mup_uniform": [needs(bound=factors, width_multiplier=multipliers)],
+    "mup_truncated_normal": [
+        options(std=factors, cutoff=st.floats(0.1, 9)),
+        needs(width_multiplier=multipliers),
+    ],
+    **{
+        f"mup_xavier_{kind}": [
+            options(gain=factors, layout=layouts),
+            needs(base_shape=base_shapes),
+        ]
+        for kind in ("uniform", "normal")
+    },
+    **{
+        f"mup_kaiming_{kind}": [kaiming, options(layout=layouts), needs(base_shape=base_shapes)]
+        for kind in ("uniform", "normal")
+    },
+    "mup_readout": [needs(width_multiplier=multipliers), axes_given],
+    "spectral": [options(gain=factors), axes_given],
+    "siren": [options(omega=multipliers, first=st.booleans()), axes_given],
+    "selu_normal": [axes_given],
+    "elu_normal": [axes_given],
+    "torch_linear": [axes_given],
+    "torch_bias": [needs(fan_in=indices)],
+    "torch_bilinear": [],
+    "torch_rnn": [needs(hidden=counts)],
+    "torch_embedding": [options(std=positive, padding=st.integers(-9, 9))],
+    "keras_lstm_bias": [],
+}
+WHOLE = {
+    "identity": [options(gain=numbers, batch_axis=axis_lists)],
+    "dirac": [options(groups=counts, layout=layouts)],
+    "zero_hadamard": [options(layout=layouts)],
+    "orthogonal": [
+        options(
+            gain=factors,
+            layout=layouts,
+            column_axis=st.none() | st.integers(-4, 3),
+            batch_axis=axis_lists,
+        )
+    ],
+    "delta_orthogonal": [options(gain=factors, layout=layouts)],
+    "spectral_normalised": [options(gain=factors, layout=layouts, batch_axis=axis_lists)],
+    "sparse": [needs(sparsity=st.floats(0, 1)), options(std=positive)],
+}
 EVERY_CALL = {
+    "auto": calls(
+        "auto",
+        options(
+            activation=st.sampled_from(["relu", "tanh", "selu"]),
+            role=st.sampled_from(["linear", "head"]),
+            layers=st.integers(1, 2**40),
+            layout=layouts,
+        ),
+    ),
+    **{name: calls(name, *rows) for name, rows in {**FOR_MODELS, **WHOLE}.items()},
     "uniform": calls(
         "uniform", st.tuples(numbers, numbers).map(lambda p: {"low": min(p), "high": max(p)})
     ),

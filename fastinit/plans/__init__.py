@@ -6,5 +6,6 @@
 
 from fastinit.plans.plan import Plan as Plan
 from fastinit.plans.plan import Tensor as Tensor
+from fastinit.plans.rules import Rules as Rules
 from fastinit.plans.sources import plan as plan
 from fastinit.plans.sources import presets as presets

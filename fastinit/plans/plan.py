@@ -12,7 +12,7 @@ import math
 import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from reprlib import repr as shown
 from typing import Any
@@ -21,6 +21,7 @@ from fastinit.dtypes import DTYPES, resolve
 from fastinit.errors import PlanError
 from fastinit.expressions import suggestion
 from fastinit.floats import default_floats
+from fastinit.plans.rules import Rules
 from fastinit.schemes import Scheme, scheme
 
 LIMIT = 2**63  # of elements and of bytes in a tensor: offsets are signed 64-bit in file systems
@@ -36,13 +37,15 @@ class Tensor:
     Args:
         name: its name in a checkpoint, and what its values depend on.
         shape: its whole shape, of whole numbers >= 0.
-        scheme: how it is drawn; a text is read by `fastinit.scheme`.
+        scheme: how it is drawn; a text is read by `fastinit.scheme`.  An `auto` is settled here:
+            the tensor holds the scheme that it chose.
         dtype: the type it is always written in, or None for the type asked for at writing.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: a name that a checkpoint cannot hold, a negative dimension, 2**63 elements or
-            bytes and more (a dimension of 0 does not hide it), or an unknown dtype.
+            bytes and more (a dimension of 0 does not hide it), an unknown dtype, or a tensor for
+            which `auto` knows no scheme.
 
     >>> Tensor("wte.weight", (50257, 768), scheme("normal(std=0.02)")).count
     38597376
@@ -65,6 +68,7 @@ class Tensor:
         object.__setattr__(self, "shape", _checked_shape(self.name, self.shape))
         object.__setattr__(self, "dtype", _dtype_name(self.dtype))
         self._check_size()
+        object.__setattr__(self, "scheme", self.scheme.for_tensor(self.name, self.shape))
 
     def _check_size(self) -> None:
         itemsize = WIDEST if self.dtype is None else DTYPES[self.dtype].size
@@ -192,6 +196,26 @@ class Plan:
             tensor.count * DTYPES[self.resolved_dtype(tensor, dtype)].size
             for tensor in self.tensors
         )
+
+    def with_rules(self, rules: Rules | Iterable[tuple[str | Iterable[str], Scheme | str]]) -> Plan:
+        """The same tensors, each drawn as the first rule that matches its name says.
+
+        Args:
+            rules: a `Rules`, or what makes one.
+
+        Raises:
+            ValueError: a tensor that no rule matches, a rule that decides no tensor, or what
+                `Rules` and the schemes raise.
+
+        >>> plan = Plan([Tensor("up.weight", (8, 4), "zeros()"), Tensor("up.bias", (8,), "ones()")])
+        >>> again = plan.with_rules([("*.bias", "zeros()"), ("*", "he_normal()")])
+        >>> [str(tensor.scheme) for tensor in again]
+        ['he_normal()', 'zeros()']
+        """
+        rules = rules if isinstance(rules, Rules) else Rules(rules)
+        tensors = [replace(old, scheme=rules.scheme_for(old.name, old.shape)) for old in self]
+        rules.check_used(old.name for old in self)
+        return Plan(tensors, self.name, self.dtype, self.config)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form; what is not set is left out."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The TOML form of a plan: sizes by name, tensors with repeats, shapes and inits as formulas.
+"""The TOML form of a plan: sizes by name, tensors with repeats, rules, formulas as texts.
 
 It turns text into a plan; finding and reading files is in `sources`.  No text is ever run: see
 `fastinit.expressions`.
@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 from fastinit.errors import PlanError
 from fastinit.expressions import Number, evaluate, evaluate_tuple
 from fastinit.plans.plan import LIMIT, Plan, Tensor, check_keys
+from fastinit.plans.rules import Rules
 from fastinit.schemes import Scheme, scheme
 
 INDICES = ("i", "j", "k")  # of the first, second and third repeat
@@ -40,7 +41,8 @@ def read_toml(text: str, source: str) -> Plan:
 
     Consecutive ``[[tensor]]`` entries with the same first ``repeat`` are expanded together, index
     outermost: layer 0's tensors, then layer 1's, the order of a state dict; repeats within a
-    repeat (experts in a layer) likewise.
+    repeat (experts in a layer) likewise.  An entry without ``init`` is drawn as the first
+    ``[[rule]]`` says whose ``names`` match the tensor's name.
 
     Args:
         text: the TOML text.
@@ -63,13 +65,14 @@ def read_toml(text: str, source: str) -> Plan:
     """
     with _within(source):
         table = _parsed(text)
-        check_keys(table, ("tensor",), ("name", "dtype", "description", "sizes", "config"))
+        check_keys(table, ("tensor",), ("name", "dtype", "description", "sizes", "rule", "config"))
         for key in ("name", "dtype", "description"):
             _check_type(table, key, str, "a text")
         sizes = _sizes(table.get("sizes", {}))
-        entries = _entries(table["tensor"], sizes)
+        rules = _rules(table.get("rule", []), sizes)
+        entries = _entries(table["tensor"], sizes, rules)
         return Plan(
-            _tensors(entries), table.get("name", ""), table.get("dtype"), table.get("config")
+            _tensors(entries, rules), table.get("name", ""), table.get("dtype"), table.get("config")
         )
 
 
@@ -182,7 +185,8 @@ class _Entry:
     repeats: tuple[str | int, ...]  # as written: entries are grouped by their text
     counts: tuple[int, ...]
     shape: _Formula[tuple[int, ...]]
-    scheme: _Formula[Scheme]
+    scheme: _Formula[Scheme] | None  # None where the rules say it
+    rules: Rules
     dtype: str | None
 
     def tensor(self, indices: tuple[int, ...]) -> Tensor:
@@ -190,41 +194,61 @@ class _Entry:
         name = self.name
         for letter, index in zip(INDICES, indices, strict=False):
             name = name.replace(f"{{{letter}}}", str(index))
-        shape, drawn = self.shape.at(indices), self.scheme.at(indices)
+        shape = self.shape.at(indices)
+        own = None if self.scheme is None else self.scheme.at(indices)
         with _within(self.where):
+            drawn = own or self.rules.scheme_for(name, shape)
             return Tensor(name, shape, drawn, self.dtype)
 
 
-def _entries(tables: Any, sizes: dict[str, Number]) -> list[_Entry]:
+def _rules(tables: Any, sizes: dict[str, Number]) -> Rules:
+    _check_type({"rule": tables}, "rule", list, "a list of tables, each headed [[rule]]")
+    rows = []
+    for number, table in enumerate(tables, 1):
+        with _within(f"rule {number}"):
+            check_keys(table, ("names", "init"), ())
+            _check_type(table, "names", str | list, "a pattern such as '*.bias' or a list")
+            _check_type(table, "init", str, "a text")
+            rows.append((table["names"], scheme(table["init"], sizes)))
+            Rules(rows[-1:])  # what is wrong with this one
+    return Rules(rows)
+
+
+def _entries(tables: Any, sizes: dict[str, Number], rules: Rules) -> list[_Entry]:
     _check_type({"tensor": tables}, "tensor", list, "a list of tables, each headed [[tensor]]")
-    entries = [_entry(number, table, sizes) for number, table in enumerate(tables, 1)]
+    entries = [_entry(number, table, sizes, rules) for number, table in enumerate(tables, 1)]
     total = sum(math.prod(max(count, 1) for count in entry.counts) for entry in entries)
     if total > MAX_TENSORS:
         raise PlanError(f"its repeats make {total} tensors; a plan has at most {MAX_TENSORS}")
     return entries
 
 
-def _entry(number: int, table: Any, sizes: dict[str, Number]) -> _Entry:
+def _entry(number: int, table: Any, sizes: dict[str, Number], rules: Rules) -> _Entry:
     with _within(f"tensor {number}"):
-        check_keys(table, ("name", "shape", "init"), ("repeat", "dtype"))
+        if rules.rules:
+            check_keys(table, ("name", "shape"), ("init", "repeat", "dtype"))
+        else:
+            check_keys(table, ("name", "shape", "init"), ("repeat", "dtype"))
         for key in ("name", "init", "dtype"):
             _check_type(table, key, str, "a text")
         _check_type(table, "shape", str | list, "a text such as '(vocab, width)' or a list")
         _check_type(table, "repeat", str | int | list, "a whole number, an expression or a list")
-    name, init, shape = table["name"], table["init"], table["shape"]
+    name, init, shape = table["name"], table.get("init", ""), table["shape"]
     where = f"tensor {number} {name[:MAX_NAME]!r}"
     repeats = _repeats(table)
     with _within(f"{where}, key name"):
         _check_fields(name, len(repeats))
     with _within(f"{where}, key repeat"):
         counts = tuple(_count(repeat, sizes) for repeat in repeats)
+    own = _Formula(f"{where}, key init", init, lambda names: scheme(init, names), sizes)
     return _Entry(
         where,
         name,
         repeats,
         counts,
         _Formula(f"{where}, key shape", str(shape), lambda names: _shape(shape, names), sizes),
-        _Formula(f"{where}, key init", init, lambda names: scheme(init, names), sizes),
+        own if "init" in table else None,
+        rules,
         table.get("dtype"),
     )
 
@@ -272,9 +296,10 @@ def _shape(shape: str | list[Any], names: Mapping[str, Number]) -> tuple[int, ..
     return tuple(_whole(item, names, "shape") for item in shape)
 
 
-def _tensors(entries: list[_Entry]) -> Iterator[Tensor]:
+def _tensors(entries: list[_Entry], rules: Rules) -> Iterator[Tensor]:
     """The tensors of all entries in order; a name made twice is an error that names both."""
     made: dict[str, str] = {}
+    ruled: list[str] = []
     for entry, indices in _expanded(entries, ()):
         tensor = entry.tensor(indices)
         if tensor.name in made:
@@ -282,7 +307,10 @@ def _tensors(entries: list[_Entry]) -> Iterator[Tensor]:
                 f"{entry.where}, key name: {tensor.name!r} is already made by {made[tensor.name]}"
             )
         made[tensor.name] = entry.where
+        if entry.scheme is None:
+            ruled.append(tensor.name)
         yield tensor
+    rules.check_used(ruled)
 
 
 def _expanded(
