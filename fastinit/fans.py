@@ -99,7 +99,7 @@ class FanRule:
                 f"packed={self.packed} packs tensors of different fans into one: ask for each "
                 "part's own shape"
             )
-        if self.layout == "keras" and self.in_axis is None and len(dims) < 2:
+        if len(dims) < 2 and self == FanRule(layout="keras"):  # no other option goes with it
             return (dims[0], dims[0]) if dims else (1, 1)
         n_in, n_out, field = self._sizes(dims)
         if self.transposed:
@@ -180,7 +180,7 @@ def fans(shape: Iterable[SupportsIndex], **options: Unpack[FanOptions]) -> tuple
         shape: of the whole tensor, at least 2 axes unless the axes are given.
         layout: ``"torch"``, (out, in, \*kernel), or ``"jax"`` and ``"keras"``, (\*kernel, in,
             out).  The last two differ in that Keras gives a tensor of one axis of n the fans
-            (n, n), and one of no axis (1, 1), which is an error otherwise.
+            (n, n), and one of no axis (1, 1), which is an error otherwise and with other options.
         in_axis, out_axis: the input and the output axis or axes, instead of the layout's; give
             both or neither.  Negative ones count from the end.
         batch_axis: axes that only stack independent weights (experts, scanned layers); they
@@ -227,11 +227,12 @@ fans.__signature__ = spelled_out(inspect.signature(fans))  # type: ignore[attr-d
 
 def _count(what: str, value: Any) -> int:
     """`value` as an int of at least 1."""
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        number = operator.index(value)
-        if number >= 1:
-            return number
-    raise ValueError(f"{what} is {value!r}: need a whole number of 1 or more")
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{what} is {value!r}: need a whole number of 1 or more")
+    number = operator.index(value)
+    if number < 1:
+        raise ValueError(f"{what} is {number}: need a whole number of 1 or more")
+    return number
 
 
 def plain_axes(what: str, axes: Any) -> Axes | None:

@@ -45,10 +45,6 @@ class Sampler(ABC):
             place = row * out_step
             self.draw(out[place : place + size], start + row * start_step)
 
-    def values(self, out: Bytes) -> npt.NDArray[Any]:
-        """The bytes `out` seen as elements."""
-        return np.frombuffer(out, self.dtype.numpy)
-
 
 @dataclass(frozen=True, slots=True)
 class WordSampler(Sampler):
@@ -80,7 +76,8 @@ class LazySampler(Sampler):
 
     def draw(self, out: Bytes, start: int) -> None:
         """Make it if need be, and draw."""
-        self._ready().draw(out, start)
+        if len(out):
+            self._ready().draw(out, start)
 
     def draw_rows(
         self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int

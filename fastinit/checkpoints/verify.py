@@ -2,7 +2,8 @@
 """Checking a checkpoint against its own recipe, byte for byte.  Changes nothing on disk.
 
 Every value is made again and compared, so no digest has to be kept and nothing but the file is
-needed.  Memory is two chunks per thread, whatever the model's size.
+needed.  Memory is two chunks per thread, whatever the model's size, and what the tensors in work
+take that are made whole (matrices/).
 """
 
 from __future__ import annotations
@@ -296,7 +297,8 @@ def _different(task: _Task, found: Bytes, expected: Bytes) -> int | None:
         return int(np.argmax(found != expected)) // item.itemsize
     values, truth = (part.view(item).astype(np.float64) for part in (found, expected))
     step = resolve(item).epsilon * np.abs(truth)  # what rounding to the dtype may add
-    near = np.abs(values - truth) <= task.sampler.tolerance + step
+    smallest = float(np.nextafter(item.type(0), item.type(1)))  # or this, among denormals
+    near = np.abs(values - truth) <= task.sampler.tolerance + np.maximum(step, smallest)
     return None if near.all() else int(np.argmin(near))
 
 

@@ -46,7 +46,27 @@ class _BlockSampler(Sampler):
     parts: tuple[Sampler, ...]
 
     def draw(self, out: Bytes, start: int) -> None:
-        """One call for each run of elements of one part."""
+        """Whole periods part by part, in one call each; run by run what is before and after."""
+        size, period = self.dtype.size, self.ends[-1]
+        end = start + len(out) // size
+        first, last = -(-start // period) * period, end // period * period
+        if first >= last:
+            self._draw_runs(out, start)
+            return
+        head, tail = (first - start) * size, (last - start) * size
+        self._draw_runs(out[:head], start)
+        self._draw_periods(out[head:tail], first, (last - first) // period)
+        self._draw_runs(out[tail:], last)
+
+    def _draw_periods(self, out: Bytes, start: int, periods: int) -> None:
+        size, period = self.dtype.size, self.ends[-1]
+        for part, begin, end in zip(self.parts, (0, *self.ends), self.ends, strict=False):
+            if end > begin:
+                rest = out[begin * size : len(out) - (period - end) * size]
+                count = end - begin
+                part.draw_rows(rest, start + begin, period, periods, count, period * size)
+
+    def _draw_runs(self, out: Bytes, start: int) -> None:
         size = self.dtype.size
         done, count, period = 0, len(out) // size, self.ends[-1]
         while done < count:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class _HadamardSampler(Sampler):
         words[:] = self.words[odd[column : column + words.size]]
 
 
+@lru_cache(maxsize=1024)  # a few sizes for each power of two, asked for again and again
 def _sum_of_signs(rows: int, columns: int) -> int:
     """The sum of (-1)**popcount(i & j) over i < rows and j < columns."""
     if not rows or not columns:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastinit.distributions import Constant
 from fastinit.dtypes import DType
 from fastinit.linalg import haar
 from fastinit.matrices.matrix import Matrix, normals, pattern, rounding, wide
@@ -34,6 +35,8 @@ class Orthogonal(Matrix):
     def sampler(self, dtype: DType, stream: Stream) -> Sampler:
         """What draws the values; the first draw makes all of them."""
         pattern(dtype, self.gain, "gain")
+        if not self.gain:
+            return Constant(0.0).sampler(dtype, stream)  # not the product's zeros of either sign
         tolerance = self.gain * rounding(dtype)
         return LazySampler(dtype, lambda: self._made(dtype, stream), tolerance)
 

@@ -23,7 +23,7 @@ class Placed(Matrix):
     step: int
 
     def _moments(self) -> tuple[float, float]:
-        share = self.matrix.count / max(self.count, 1)
+        share = self.matrix.count / self.count if self.count else 0.0
         mean = share * self.matrix.mean
         square = share * (self.matrix.mean**2 + self.matrix.std**2)
         return mean, math.sqrt(max(square - mean**2, 0.0))

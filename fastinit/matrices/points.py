@@ -24,7 +24,7 @@ class Points(Matrix):
     value: float
 
     def _moments(self) -> tuple[float, float]:
-        share = self.positions.size / max(self.count, 1)
+        share = self.positions.size / self.count if self.count else 0.0
         return self.value * share, abs(self.value) * math.sqrt(share * (1 - share))
 
     def sampler(self, dtype: DType, stream: Stream) -> Sampler:

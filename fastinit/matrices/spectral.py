@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastinit.distributions import Normal
+from fastinit.distributions import ClippedNormal, Constant, Independent
 from fastinit.dtypes import DType
 from fastinit.linalg import spectral_norm
 from fastinit.matrices.blocks import Blocks
-from fastinit.matrices.matrix import Matrix, normals, rounding, wide
+from fastinit.matrices.matrix import Matrix, normals, pattern, rounding, wide
 from fastinit.samplers import LazySampler, Sampler
 from fastinit.stream import Stream
 
@@ -37,7 +37,7 @@ class SpectralNormal(Matrix):
 
     def sampler(self, dtype: DType, stream: Stream) -> Sampler:
         """What draws the values; the first draw finds the norm of all of them."""
-        Normal(self.norm, 0.0).sampler(dtype, stream)
+        pattern(dtype, self.norm, "spectral norm")
         tolerance = self.norm * rounding(dtype)
         return LazySampler(dtype, lambda: self._made(dtype, stream), tolerance)
 
@@ -46,7 +46,13 @@ class SpectralNormal(Matrix):
         whole = normals(wide(dtype), stream, self.count)
         stack = whole.reshape(count, *self.shape[self.stacked :])
         turned = np.moveaxis(stack, self.axis - self.stacked + 1, 1)
-        found = [spectral_norm(matrix.reshape(matrix.shape[0], -1)) for matrix in turned]
-        parts = tuple(Normal(self.norm / norm if norm else 0.0, 0.0) for norm in found)
+        norms = [spectral_norm(matrix.reshape(matrix.shape[0], -1)) for matrix in turned]
+        parts = tuple(map(self._scaled, norms))
         shape = (count, self.count // count)
         return Blocks(shape, 0, (1,) * count, parts).sampler(dtype, stream)
+
+    def _scaled(self, found: float) -> Independent:
+        """Normals of the spectral norm `found`, scaled; no element is beyond the norm."""
+        if not found or not self.norm:
+            return Constant(0.0)
+        return ClippedNormal(self.norm / found, 0.0, -found, found)
