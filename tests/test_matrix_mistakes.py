@@ -22,7 +22,11 @@ MISTAKES = [
     (lambda: fi.dirac(3), (4, 2, 3), r"^groups=3 does not divide the 4 outputs of \(4, 2, 3\)$"),
     (lambda: fi.dirac(0), SHAPE, r"^groups is 0: need a whole number of 1 or more$"),
     (lambda: fi.dirac(layout="flax"), SHAPE, r"^layout 'flax' is unknown: choose from torch, "),
-    (lambda: fi.dirac(), SHAPE, r"has 2 axes: dirac needs the 3, 4 or 5 of a convolution$"),
+    (
+        lambda: fi.dirac(),
+        SHAPE,
+        r"has 2 axes: dirac needs the 3, 4 or 5 of a convolution; for a matrix take",
+    ),
     (lambda: fi.dirac(), (1, 2, 3, 4, 5, 6), r"has 6 axes: dirac needs the 3, 4 or 5 of a conv"),
     (lambda: fi.zero_hadamard(), (5,), r"^shape \(5,\) has no fans"),
     (lambda: fi.zero_hadamard(), (1,) * 6, r"has 6 axes: zero_hadamard needs the 3, 4 or 5"),

@@ -16,7 +16,7 @@ import fastinit as fi
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/frameworks.md"])
 def test_the_examples_of_a_page_run_and_print_what_it_says(page):
     found = doctest.testfile(str(ROOT / page), module_relative=False)
     assert found.attempted > 10

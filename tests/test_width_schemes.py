@@ -187,7 +187,7 @@ MISTAKES = [
         "mup_kaiming_uniform",
         {"mode": "fan_avg", "base_shape": (2, 2)},
         ValueError,
-        "choose from fan_in, fan_out$",
+        "choose from fan_in, fan_out; variance_scaling",
     ),
     (
         "mup_kaiming_uniform",

@@ -20,6 +20,7 @@ def convolution(name: str, fan_rule: FanRule, dims: Dims) -> tuple[int, int, lis
     if len(kernel) not in KERNELS:
         raise ValueError(
             f"shape {dims} has {len(dims)} axes: {name} needs the 3, 4 or 5 of a convolution"
+            "; for a matrix take identity() or orthogonal()"
         )
     return inputs, outputs, kernel
 

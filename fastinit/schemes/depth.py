@@ -188,6 +188,8 @@ def _one_part(encoder_layers: Layers, decoder_layers: Layers) -> int:
             "encoder_layers and decoder_layers are given: give those of the part that the tensor "
             "is in"
         )
+    if encoder_layers is None and decoder_layers is None:
+        raise ValueError("give encoder_layers or decoder_layers, of the part that the tensor is in")
     (count,), _ = _place(encoder_layers, decoder_layers, None)
     return count
 

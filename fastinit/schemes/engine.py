@@ -29,7 +29,7 @@ CUT = 2.0
 def divisor(mode: Mode, fan_in: int, fan_out: int) -> float:
     """What the scale is divided by; 1 for a tensor of no elements."""
     if mode == "fan_geo_avg":
-        found = math.sqrt(fan_in) * math.sqrt(fan_out)
+        found = math.sqrt(fan_in * fan_out)
     elif mode == "fan_avg":
         found = (fan_in + fan_out) / 2
     else:
@@ -76,13 +76,26 @@ def scaled(std_of: Callable[[float], float], mode: Mode, shape: Shape, options: 
 
     Everything but the tensor's shape is checked here.
     """
+    _check_words(mode, shape)
+    return by_fan(lambda n: centred(std_of(n), shape), mode, options)
+
+
+def of_variance(scale: float, mode: Mode, shape: Shape, options: FanOptions) -> Rule:
+    """The rule of variance scale / fan, rounded as JAX and Keras round it; checks as `scaled`."""
+    if shape != "uniform":
+        return scaled(by_variance(scale), mode, shape, options)
+    _check_words(mode, shape)
+    check_factor("scale", scale)
+    return by_fan(lambda n: within(math.sqrt(3.0 * (scale / n))), mode, options)
+
+
+def _check_words(mode: Mode, shape: Shape) -> None:
     if mode not in get_args(Mode):
         raise ValueError(f"mode {mode!r} is unknown: choose from {', '.join(get_args(Mode))}")
     if shape not in get_args(Shape):
         raise ValueError(
             f"distribution {shape!r} is unknown: choose from {', '.join(get_args(Shape))}"
         )
-    return by_fan(lambda n: centred(std_of(n), shape), mode, options)
 
 
 def _packed(
@@ -118,7 +131,10 @@ def xavier_std(gain: float) -> Callable[[float], float]:
 def kaiming_std(a: float, mode: str, nonlinearity: str) -> Callable[[float], float]:
     """gain / sqrt(n), rounded as PyTorch rounds it."""
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"mode {mode!r} is unknown: choose from fan_in, fan_out")
+        raise ValueError(
+            f"mode {mode!r} is unknown: choose from fan_in, fan_out; "
+            "variance_scaling() has the averages"
+        )
     if not math.isfinite(a):
         raise ValueError(f"a is {a!r}: need a finite number")
     factor = gain(nonlinearity, a if nonlinearity == "leaky_relu" else None)

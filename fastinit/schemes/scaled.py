@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastinit.fans import FanOptions
-from fastinit.schemes.engine import Mode, Shape, by_variance, kaiming_std, scaled, xavier_std
+from fastinit.schemes.engine import Mode, Shape, kaiming_std, of_variance, scaled, xavier_std
 from fastinit.schemes.scheme import Rule, maker
 
 
@@ -42,7 +42,7 @@ def variance_scaling(
     >>> variance_scaling(2.0, "fan_avg", "uniform").distribution((300, 100)).high
     0.17320508075688773
     """
-    return scaled(by_variance(scale), mode, distribution, options)
+    return of_variance(scale, mode, distribution, options)
 
 
 @maker
@@ -154,7 +154,7 @@ def glorot_uniform(**options: Unpack[FanOptions]) -> Rule:
     >>> glorot_uniform().distribution((100, 50)).high
     0.2
     """
-    return scaled(by_variance(1.0), "fan_avg", "uniform", options)
+    return of_variance(1.0, "fan_avg", "uniform", options)
 
 
 @maker
@@ -177,7 +177,7 @@ def glorot_normal(**options: Unpack[FanOptions]) -> Rule:
     >>> round(glorot_normal().distribution((96, 32)).std, 12)
     0.125
     """
-    return scaled(by_variance(1.0), "fan_avg", "truncated_normal", options)
+    return of_variance(1.0, "fan_avg", "truncated_normal", options)
 
 
 @maker
@@ -189,7 +189,7 @@ def he_uniform(**options: Unpack[FanOptions]) -> Rule:
     >>> he_uniform().distribution((128, 600)).high
     0.1
     """
-    return scaled(by_variance(2.0), "fan_in", "uniform", options)
+    return of_variance(2.0, "fan_in", "uniform", options)
 
 
 @maker
@@ -206,7 +206,7 @@ def he_normal(**options: Unpack[FanOptions]) -> Rule:
     >>> round(he_normal().distribution((1024, 512)).std, 12)
     0.0625
     """
-    return scaled(by_variance(2.0), "fan_in", "truncated_normal", options)
+    return of_variance(2.0, "fan_in", "truncated_normal", options)
 
 
 @maker
@@ -222,7 +222,7 @@ def lecun_uniform(**options: Unpack[FanOptions]) -> Rule:
     >>> lecun_uniform().distribution((128, 300)).high
     0.1
     """
-    return scaled(by_variance(1.0), "fan_in", "uniform", options)
+    return of_variance(1.0, "fan_in", "uniform", options)
 
 
 @maker
@@ -235,4 +235,4 @@ def lecun_normal(**options: Unpack[FanOptions]) -> Rule:
     >>> round(lecun_normal().distribution((8, 256)).std, 12)
     0.0625
     """
-    return scaled(by_variance(1.0), "fan_in", "truncated_normal", options)
+    return of_variance(1.0, "fan_in", "truncated_normal", options)
