@@ -58,7 +58,7 @@ class DType:
 
     def cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Finite float32 or float64 values rounded once to this type; float8 saturates."""
-        if self.size == 1:
+        if self.size == 1 and values.size and max(-values.min(), values.max()) > self.largest:
             values = values.clip(-self.largest, self.largest)
         return values.astype(self.numpy, copy=False)
 

@@ -69,7 +69,7 @@ class FanRule:
     packed: Axes = 1
 
     def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
+        if not isinstance(self.layout, str) or self.layout not in LAYOUTS:
             raise ValueError(
                 f"layout {self.layout!r} is unknown: choose from {', '.join(LAYOUTS)}, "
                 "or give in_axis and out_axis"
@@ -96,8 +96,8 @@ class FanRule:
         """The fans of a whole tensor of shape `dims`."""
         if not isinstance(self.packed, int):
             raise ValueError(
-                f"packed={self.packed} packs tensors of different fans into one: ask for each "
-                "part's own shape"
+                f"packed={self.packed} packs matrices of different fans into one tensor, which has "
+                "none of its own: take each matrix's shape, or one number if all are equal"
             )
         if len(dims) < 2 and self == FanRule(layout="keras"):  # no other option goes with it
             return (dims[0], dims[0]) if dims else (1, 1)

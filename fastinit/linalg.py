@@ -7,6 +7,7 @@ knows of streams, distributions or schemes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,13 @@ def _check(what: str, matrix: Floats) -> None:
 # ---- Haar ---------------------------------------------------------------------------------------
 
 
-def haar(normals: Floats, *, out: Floats | None = None) -> Floats:
+def _nothing() -> None:
+    """What is called between steps if nobody asks for anything."""
+
+
+def haar(
+    normals: Floats, *, out: Floats | None = None, between: Callable[[], None] = _nothing
+) -> Floats:
     """A Haar-distributed matrix made of independent standard normals.
 
     For an m x n matrix A with m >= n, column k gives a Householder reflector by itself: H_k maps
@@ -70,6 +77,7 @@ def haar(normals: Floats, *, out: Floats | None = None) -> Floats:
         normals: of shape (m, n), float32 or float64, finite.
         out: where the result goes, of the same shape and dtype; may be `normals` itself, which
             saves a copy.
+        between: called between steps, some tenths of a second apart at most; may raise, to end it.
 
     Returns:
         `out`, or a new array: orthonormal columns if m >= n, orthonormal rows if m < n.
@@ -91,11 +99,11 @@ def haar(normals: Floats, *, out: Floats | None = None) -> Floats:
         raise TypeError(f"out is of dtype {out.dtype}, normals of {normals.dtype}: need the same")
     if out is not normals:
         np.copyto(out, normals)
-    _accumulate(out if out.shape[0] >= out.shape[1] else out.T)
+    _accumulate(out if out.shape[0] >= out.shape[1] else out.T, between)
     return out
 
 
-def _accumulate(q: Floats) -> None:
+def _accumulate(q: Floats, between: Callable[[], None]) -> None:
     """Overwrite the tall matrix `q` of normals with the product of its reflectors.
 
     From the last block of columns to the first, so that what is left of a block is still normals,
@@ -104,6 +112,7 @@ def _accumulate(q: Floats) -> None:
     columns = q.shape[1]
     scratch = np.empty_like(q, shape=(ROWS, columns))  # laid out as q is
     for start in reversed(range(0, columns, BLOCK)):
+        between()
         v, signs = _reflectors(q[start:, start : start + BLOCK])
         t = _triangle(v)
         _apply(v, t, q[start:, start + BLOCK :], scratch)
@@ -163,7 +172,7 @@ def _first_columns(v: Floats, t: Floats, signs: Floats, q: Floats) -> None:
 # ---- spectral norm ------------------------------------------------------------------------------
 
 
-def spectral_norm(matrix: Floats) -> float:
+def spectral_norm(matrix: Floats, *, between: Callable[[], None] = _nothing) -> float:
     """The largest singular value of a matrix.
 
     Lanczos's method on A'A, or AA' where that is smaller, with full reorthogonalisation and a fixed
@@ -178,6 +187,7 @@ def spectral_norm(matrix: Floats) -> float:
 
     Args:
         matrix: of shape (m, n), float32 or float64, finite.
+        between: as for `haar`.
 
     Returns:
         The norm, relative error below 1e-6 for float32 and 1e-10 for float64, unless its square
@@ -195,11 +205,11 @@ def spectral_norm(matrix: Floats) -> float:
     if not matrix.size:
         return 0.0
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    x = _leading(tall)
+    x = _leading(tall, between)
     return float(np.linalg.norm(_product(tall, x)) / np.linalg.norm(x))
 
 
-def _leading(matrix: Floats) -> Doubles:
+def _leading(matrix: Floats, between: Callable[[], None]) -> Doubles:
     """An approximate right singular vector of the largest singular value of a tall matrix."""
     columns = matrix.shape[1]
     # RandomState's numbers never change (NEP 19), and chance makes them orthogonal to nothing.
@@ -208,6 +218,7 @@ def _leading(matrix: Floats) -> Doubles:
     diagonal: list[float] = []
     beside = [float(np.linalg.norm(vector))]  # the diagonal; [0] is the first vector's length
     while True:
+        between()
         basis = np.vstack([basis, vector / beside[-1]])
         vector = _gram(matrix, basis[-1])
         diagonal.append(float(vector @ basis[-1]))

@@ -17,6 +17,19 @@ from typing import Generic, SupportsIndex, TypeVar
 T = TypeVar("T")
 VARIABLE = "FASTINIT_THREADS"
 
+_local = threading.local()  # .crew: whose task this thread is doing
+
+
+class Stopped(Exception):  # noqa: N818 - it is none
+    """Raised in a task by `stop_if_asked`; `run` raises the error that it is stopped for."""
+
+
+def stop_if_asked() -> None:
+    """End a long task of `run` soon after another failed or Ctrl-C came; else do nothing."""
+    crew = getattr(_local, "crew", None)
+    if crew is not None and crew.error is not None:
+        raise Stopped
+
 
 def thread_count(threads: int | None = None) -> int:
     """How many threads to use: `threads`, else FASTINIT_THREADS, else the CPUs we may use.
@@ -106,11 +119,14 @@ class _Crew(Generic[T]):
 
     def labour(self) -> None:
         """Claim and do tasks until there are none, or until something failed."""
+        outer, _local.crew = getattr(_local, "crew", None), self
         try:
             while self.step():
                 pass
         except BaseException as error:  # noqa: BLE001 - a helper has nobody else to tell
             self.stop(error)
+        finally:
+            _local.crew = outer
 
     def step(self) -> bool:
         with self.lock:

@@ -83,7 +83,8 @@ class LazySampler(Sampler):
         self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
     ) -> None:
         """Make it if need be, and draw."""
-        self._ready().draw_rows(out, start, start_step, rows, count, out_step)
+        if rows and count:
+            self._ready().draw_rows(out, start, start_step, rows, count, out_step)
 
     def _ready(self) -> Sampler:
         if self._made is None:

@@ -181,7 +181,7 @@ MISTAKES = [
         (6, 4),
         {"packed": (4, 2)},
         ValueError,
-        r"^packed=\(4, 2\) packs tensors of different fans into one: ask for each part's own",
+        r"^packed=\(4, 2\) packs matrices of different fans into one tensor, .* take each",
     ),
     ((6, 4), {"transposed": 1}, TypeError, r"^transposed is 1: need True or False$"),
     ((6, 4), {"transposed": "no"}, TypeError, r"^transposed is 'no': need True or False$"),

@@ -130,22 +130,40 @@ def test_what_another_library_would_have_rounded_otherwise_verifies(tmp_path, in
     path, start = written(tmp_path, init, shape, dtype)
     wide = "float64" if dtype == "float64" else "float32"
     true = fi.array(shape, init, seed=3, name="w", dtype=wide).reshape(-1).astype(np.float64)
-    error = scale_of(init) * (1e-14 if dtype == "float64" else 2e-6)
+    error = scale_of(init) * (1e-14 if dtype == "float64" else 1e-6)
     for sign in (-1, 1):
         other = true + sign * error * (-1) ** np.arange(true.size)
         values_of(path, start, dtype)[:] = other.astype(wide).astype(resolve(dtype).numpy)
         assert verify(tmp_path).rounded == 1
 
 
-@pytest.mark.parametrize("dtype", EVERY_DTYPE)
-@pytest.mark.parametrize(("init", "shape"), LINEAR_ALGEBRA)
-def test_one_unit_in_the_last_place_of_a_narrow_value_verifies(tmp_path, init, shape, dtype):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_a_step_of_a_narrow_type_that_no_rounding_explains_is_found(tmp_path, dtype):
+    """One step of the dtype away, where every value within the tolerance rounds to the old one."""
+    init, shape = "orthogonal()", (70, 40)
     path, start = written(tmp_path, init, shape, dtype)
-    values, row = values_of(path, start, dtype), resolve(dtype)
-    true = values.copy()
-    for towards in (-row.largest, row.largest):
-        values[:] = np.nextafter(true, row.numpy.type(towards))
-        assert verify(tmp_path).rounded == 1
+    true = fi.array(shape, init, seed=3, name="w").reshape(-1)
+    row, margin = resolve(dtype), np.float32(2e-6)
+    settled = (true - margin).astype(row.numpy) == (true + margin).astype(row.numpy)
+    values = values_of(path, start, dtype)
+    index = int(np.flatnonzero(settled & (np.abs(true) > 0.01))[5])
+    values[index] = np.nextafter(values[index], row.numpy.type(0))
+    with pytest.raises(VerifyError) as found:
+        verify(tmp_path)
+    assert found.value.index == index
+
+
+@pytest.mark.parametrize("dtype", EVERY_DTYPE)
+@pytest.mark.parametrize("value", ["smallest", -0.0])
+def test_a_zero_beside_the_matrix_is_exact(tmp_path, dtype, value):
+    path, start = written(tmp_path, "delta_orthogonal()", (6, 4, 3), dtype)
+    kind = resolve(dtype).numpy.type
+    values = values_of(path, start, dtype)
+    assert values[3] == 0
+    values[3] = np.nextafter(kind(0), kind(1)) if value == "smallest" else kind(value)
+    with pytest.raises(VerifyError) as found:
+        verify(tmp_path)
+    assert found.value.index == 3
 
 
 def large_element(values):

@@ -13,7 +13,7 @@ import traceback
 
 import pytest
 
-from fastinit.parallel import _Crew, run, thread_count
+from fastinit.parallel import Stopped, _Crew, run, stop_if_asked, thread_count
 
 
 @pytest.fixture(autouse=True)
@@ -252,3 +252,43 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_fork_after_a_run_can_run_again():
     assert subprocess.run([sys.executable, "-c", FORK], timeout=30).returncode == 0
+
+
+def test_a_long_task_ends_soon_after_another_failed():
+    started, ended = threading.Event(), []
+
+    def work(task):
+        if task == "fails":
+            assert started.wait(10)
+            raise ValueError("no")
+        started.set()
+        try:
+            for _ in range(10_000):
+                time.sleep(0.001)
+                stop_if_asked()
+        except Stopped:
+            ended.append(task)
+            raise
+
+    with pytest.raises(ValueError, match=r"^no$"):
+        run(["long", "fails"], work, 2)
+    assert ended == ["long"]
+
+
+def test_a_long_task_is_not_ended_because_the_others_are_done():
+    done = []
+
+    def work(task):
+        for _ in range(20 * task):
+            time.sleep(0.001)
+            stop_if_asked()
+        done.append(task)
+
+    run([0, 1, 2], work, 3)
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_outside_a_run_nothing_is_stopped():
+    with pytest.raises(ValueError, match=r"^no$"):
+        run([1], lambda task: (_ for _ in ()).throw(ValueError("no")), 2)
+    stop_if_asked()

@@ -344,3 +344,8 @@ def test_a_text_takes_positional_arguments_arithmetic_and_names():
 def test_a_scheme_function_says_that_it_returns_a_scheme():
     for name in EVERY_CALL:
         assert "Scheme" in str(inspect.signature(getattr(fi, name)).return_annotation), name
+
+
+def test_a_text_too_long_to_be_read_back_is_refused():
+    with pytest.raises(ValueError, match=r"he_normal\(packed=.* has 1218 characters.*at most 1000"):
+        fi.he_normal(packed=(1024,) * 200)

@@ -221,7 +221,12 @@ for _name in BASED:
         (_name, {"base_shape": (5, 2.5)}, TypeError, "base_shape is .*2.5.*need an integer"),
         (_name, {"base_shape": "5"}, TypeError, "base_shape is '5': need an integer"),
         (_name, {"base_shape": (2, 2), "layout": "x"}, ValueError, "layout 'x' is unknown"),
-        (_name, {"base_shape": (6, 2), "packed": (4, 2)}, ValueError, "ask for each part's own"),
+        (
+            _name,
+            {"base_shape": (6, 2), "packed": (4, 2)},
+            ValueError,
+            "take each matrix's shape, or one number",
+        ),
         (_name, {"base_shape": (6, 2), "packed": 4}, ValueError, "packed=4 does not divide the 6"),
     ]
 

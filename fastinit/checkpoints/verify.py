@@ -33,6 +33,7 @@ from fastinit.checkpoints.recipe import KEY, Recipe
 from fastinit.dtypes import resolve
 from fastinit.errors import CheckpointError
 from fastinit.floats import default_floats
+from fastinit.matrices import wide
 from fastinit.parallel import run, thread_count
 from fastinit.stream import VERSION
 
@@ -249,8 +250,13 @@ class _File:
                 yield _Task(name, sampler, stored, start, min(CHUNK, stored.size - start))
 
     def sampler(self, name: str, stored: Stored) -> Sampler:
+        """What is compared: the values before they are rounded, where they are not exact."""
         try:
-            return self.recipe.sampler(name, stored.shape, resolve(DTYPES[stored.dtype]).name)
+            kind = resolve(DTYPES[stored.dtype])
+            sampler = self.recipe.sampler(name, stored.shape, kind.name)
+            if sampler.tolerance and sampler.dtype != wide(kind):
+                sampler = self.recipe.sampler(name, stored.shape, wide(kind).name)
+            return sampler
         except ValueError as error:
             raise VerifyError(f"{error}", self.path.name, name) from error
 
@@ -260,8 +266,7 @@ class _File:
         found, expected = self.local.buffers[:, : task.size]
         offset = task.stored.start + task.start
         read_exactly(self.descriptor, found.data, offset, self.path)
-        task.sampler.draw(expected, task.start // task.sampler.dtype.size)
-        wrong = _different(task, found, expected)
+        wrong = (_beyond if task.sampler.tolerance else _different)(task, found, expected)
         if wrong is not None:
             error = self.difference(task, found, expected, wrong)
             with self.lock:
@@ -289,16 +294,27 @@ class _File:
 
 
 def _different(task: _Task, found: Bytes, expected: Bytes) -> int | None:
-    """The first element of a chunk that is wrong, if any is."""
-    if np.array_equal(found, expected):
-        return None
-    item = DTYPES[task.stored.dtype]
-    if not task.sampler.tolerance:
-        return int(np.argmax(found != expected)) // item.itemsize
-    values, truth = (part.view(item).astype(np.float64) for part in (found, expected))
-    step = resolve(item).epsilon * np.abs(truth)  # what rounding to the dtype may add
-    smallest = float(np.nextafter(item.type(0), item.type(1)))  # or this, among denormals
-    near = np.abs(values - truth) <= task.sampler.tolerance + np.maximum(step, smallest)
+    """The first element of a chunk that differs in any bit, if one does; makes what is expected."""
+    size = task.sampler.dtype.size
+    task.sampler.draw(expected, task.start // size)
+    return None if np.array_equal(found, expected) else int(np.argmax(found != expected)) // size
+
+
+def _beyond(task: _Task, found: Bytes, expected: Bytes) -> int | None:
+    """The first element that no value within the sampler's tolerance rounds to, if there is one.
+
+    A zero is exact: it stands where nothing is added up.
+    """
+    kind, sampler = resolve(DTYPES[task.stored.dtype]), task.sampler
+    wanted = np.empty(task.size // kind.size, sampler.dtype.numpy)
+    sampler.draw(wanted.view(np.uint8), task.start // kind.size)
+    expected[:] = kind.cast(wanted).view(np.uint8)
+    margin = wanted.dtype.type(sampler.tolerance)
+    with np.errstate(over="ignore"):
+        least, most = kind.cast(wanted - margin), kind.cast(wanted + margin)
+    values = found.view(kind.numpy).astype(np.float64)
+    near = (values >= least.astype(np.float64)) & (values <= most.astype(np.float64))
+    near &= (wanted != 0) | (found.view(kind.words) == 0)
     return None if near.all() else int(np.argmin(near))
 
 

@@ -9,6 +9,7 @@ need the whole tensor at once and linear algebra.
 from fastinit.matrices.blocks import Blocks as Blocks
 from fastinit.matrices.hadamard import Hadamard as Hadamard
 from fastinit.matrices.matrix import Matrix as Matrix
+from fastinit.matrices.matrix import wide as wide
 from fastinit.matrices.orthogonal import Orthogonal as Orthogonal
 from fastinit.matrices.placed import Placed as Placed
 from fastinit.matrices.points import Points as Points

@@ -37,7 +37,7 @@ def wide(dtype: DType) -> DType:
 
 def rounding(dtype: DType) -> float:
     """How much linear algebra of two builds may differ, for values of the order of 1."""
-    return 1e-12 if dtype.name == "float64" else 4e-6
+    return 1e-12 if dtype.name == "float64" else 2e-6
 
 
 def normals(dtype: DType, stream: Stream, count: int) -> npt.NDArray[Any]:

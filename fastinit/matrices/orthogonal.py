@@ -12,6 +12,7 @@ from fastinit.distributions import Constant
 from fastinit.dtypes import DType
 from fastinit.linalg import haar
 from fastinit.matrices.matrix import Matrix, normals, pattern, rounding, wide
+from fastinit.parallel import stop_if_asked
 from fastinit.samplers import ArraySampler, LazySampler, Sampler
 from fastinit.stream import Stream
 
@@ -47,7 +48,7 @@ class Orthogonal(Matrix):
         rows = self.shape[self.axis]
         stack = turned.reshape(-1, rows, math.prod(turned.shape[len(front) :]))
         for matrix in stack:
-            haar(matrix, out=matrix)
+            haar(matrix, out=matrix, between=stop_if_asked)
         if self.gain != 1:
             stack *= stack.dtype.type(self.gain)
         back = np.moveaxis(stack.reshape(turned.shape), range(len(front)), front)

@@ -7,18 +7,16 @@ What a TOML file means is in `toml`; nothing here knows of tensors.
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 
 from fastinit.errors import PlanError
 from fastinit.expressions import suggestion
 from fastinit.floats import default_floats
 from fastinit.plans.plan import Plan
-from fastinit.plans.toml import read_toml
 
 MAX_FILE = 10_000_000  # bytes; the largest preset has some 4,000
 
-_PRESETS = resources.files(__package__) / "presets"
+_PRESETS = Path(__file__).parent / "presets"
 
 
 def presets() -> tuple[str, ...]:
@@ -44,6 +42,8 @@ def plan(source: Plan | str | os.PathLike[str]) -> Plan:
     """
     if isinstance(source, Plan):
         return source
+    from fastinit.plans.toml import read_toml  # with tomllib, a tenth of the time of the import
+
     if isinstance(source, str) and source in presets():
         return read_toml((_PRESETS / f"{source}.toml").read_text("utf-8"), f"preset {source}")
     if isinstance(source, str | os.PathLike) and os.fsdecode(source).endswith(".toml"):

@@ -20,7 +20,7 @@ from fastinit.schemes.gains import gain
 from fastinit.schemes.scheme import Rule, check_factor
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
-Shape = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
+Kind = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
 
 CUT = 2.0
 """Where JAX's and Keras's truncated normals are truncated, in sigma of the bell."""
@@ -42,11 +42,11 @@ def within(bound: float) -> Uniform:
     return Uniform(-bound, bound)
 
 
-def centred(std: float, shape: Shape) -> Independent:
+def centred(std: float, kind: Kind) -> Independent:
     """Centred on 0, with standard deviation `std` after any truncation."""
-    if shape == "uniform":
+    if kind == "uniform":
         return within(math.sqrt(3.0) * std)
-    if shape == "truncated_normal":
+    if kind == "truncated_normal":
         return TruncatedNormal(std / gaussian.truncated_moments(-CUT, CUT)[1], 0.0, -CUT, CUT)
     return Normal(std, 0.0)
 
@@ -71,30 +71,30 @@ def by_fan(found: Callable[[float], Independent], mode: Mode, options: FanOption
     return by_fans(lambda fan_in, fan_out: found(divisor(mode, fan_in, fan_out)), options)
 
 
-def scaled(std_of: Callable[[float], float], mode: Mode, shape: Shape, options: FanOptions) -> Rule:
+def scaled(std_of: Callable[[float], float], mode: Mode, kind: Kind, options: FanOptions) -> Rule:
     """The rule of standard deviation std_of(fan).
 
     Everything but the tensor's shape is checked here.
     """
-    _check_words(mode, shape)
-    return by_fan(lambda n: centred(std_of(n), shape), mode, options)
+    _check_words(mode, kind)
+    return by_fan(lambda n: centred(std_of(n), kind), mode, options)
 
 
-def of_variance(scale: float, mode: Mode, shape: Shape, options: FanOptions) -> Rule:
+def of_variance(scale: float, mode: Mode, kind: Kind, options: FanOptions) -> Rule:
     """The rule of variance scale / fan, rounded as JAX and Keras round it; checks as `scaled`."""
-    if shape != "uniform":
-        return scaled(by_variance(scale), mode, shape, options)
-    _check_words(mode, shape)
+    if kind != "uniform":
+        return scaled(by_variance(scale), mode, kind, options)
+    _check_words(mode, kind)
     check_factor("scale", scale)
     return by_fan(lambda n: within(math.sqrt(3.0 * (scale / n))), mode, options)
 
 
-def _check_words(mode: Mode, shape: Shape) -> None:
+def _check_words(mode: Mode, kind: Kind) -> None:
     if mode not in get_args(Mode):
         raise ValueError(f"mode {mode!r} is unknown: choose from {', '.join(get_args(Mode))}")
-    if shape not in get_args(Shape):
+    if kind not in get_args(Kind):
         raise ValueError(
-            f"distribution {shape!r} is unknown: choose from {', '.join(get_args(Shape))}"
+            f"distribution {kind!r} is unknown: choose from {', '.join(get_args(Kind))}"
         )
 
 

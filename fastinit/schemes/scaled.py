@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastinit.fans import FanOptions
-from fastinit.schemes.engine import Mode, Shape, kaiming_std, of_variance, scaled, xavier_std
+from fastinit.schemes.engine import Kind, Mode, kaiming_std, of_variance, scaled, xavier_std
 from fastinit.schemes.scheme import Rule, maker
 
 
@@ -17,7 +17,7 @@ from fastinit.schemes.scheme import Rule, maker
 def variance_scaling(
     scale: float = 1.0,
     mode: Mode = "fan_in",
-    distribution: Shape = "truncated_normal",
+    distribution: Kind = "truncated_normal",
     **options: Unpack[FanOptions],
 ) -> Rule:
     r"""Weights of variance scale / n, n a fan: the rule behind most of the others.

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, SupportsIndex
 import numpy as np
 
 from fastinit.distributions import Distribution
-from fastinit.expressions import parse_call, suggestion
+from fastinit.expressions import MAX_TEXT, parse_call, suggestion
 from fastinit.fans import check_shape, plain_axes, spelled_out
 from fastinit.floats import default_floats
 
@@ -92,6 +92,14 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return repr(value)
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise ValueError(
+            f"{text[:60]}... has {len(text)} characters as text: at most {MAX_TEXT} can be read "
+            "back from a file"
+        )
 
 
 def plain_number(name: str, value: Any) -> float:
@@ -181,7 +189,10 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
             if value != signature.parameters[key].default
         )
         call: Callable[..., Rule] = rule_of
-        return Scheme(name, kept, call(**given))
+        made = Scheme(name, kept, call(**given))
+        if any(isinstance(value, tuple) for _, value in kept):
+            _check_text(str(made))
+        return made
 
     made: Any = make
     made.__signature__ = signature.replace(return_annotation="Scheme")

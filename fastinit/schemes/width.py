@@ -15,8 +15,8 @@ from typing import Unpack
 from fastinit.distributions import Distribution, Independent, Normal, TruncatedNormal
 from fastinit.fans import Axes, FanOptions, FanRule, check_shape
 from fastinit.schemes.engine import (
+    Kind,
     Mode,
-    Shape,
     by_fan,
     by_fans,
     centred,
@@ -128,7 +128,7 @@ class _Fans:
 
 
 def _by_base(
-    std_of: Callable[[_Fans], float], shape: Shape, base_shape: Axes, options: FanOptions
+    std_of: Callable[[_Fans], float], kind: Kind, base_shape: Axes, options: FanOptions
 ) -> Rule:
     """The rule of standard deviation std_of(fans and base fans)."""
     fan_rule = FanRule(**options)
@@ -153,12 +153,12 @@ def _by_base(
         return found(_Fans(*fan_rule.of(dims), *base_fans))
 
     def found(fans: _Fans) -> Independent:
-        return centred(std_of(fans), shape)
+        return centred(std_of(fans), kind)
 
     return rule
 
 
-def _mup_xavier(gain: float, shape: Shape, base_shape: Axes, options: FanOptions) -> Rule:
+def _mup_xavier(gain: float, kind: Kind, base_shape: Axes, options: FanOptions) -> Rule:
     """mup.init's ``_inf_fan_adjust_xavier``, operation by operation."""
     xavier = xavier_std(gain)
 
@@ -169,11 +169,11 @@ def _mup_xavier(gain: float, shape: Shape, base_shape: Axes, options: FanOptions
         both = fans.wider_in != 1 and fans.wider_out != 1
         return std / math.sqrt(fans.wider_in) if both else std
 
-    return _by_base(std_of, shape, base_shape, options)
+    return _by_base(std_of, kind, base_shape, options)
 
 
 def _mup_kaiming(
-    a: float, mode: Mode, nonlinearity: str, shape: Shape, base_shape: Axes, options: FanOptions
+    a: float, mode: Mode, nonlinearity: str, kind: Kind, base_shape: Axes, options: FanOptions
 ) -> Rule:
     """mup.init's ``_inf_fan_adjust_kaiming``, operation by operation."""
     kaiming = kaiming_std(a, mode, nonlinearity)
@@ -186,7 +186,7 @@ def _mup_kaiming(
             ratio = fans.wider_in if mode == "fan_in" else fans.wider_out
         return std * math.sqrt(ratio)
 
-    return _by_base(std_of, shape, base_shape, options)
+    return _by_base(std_of, kind, base_shape, options)
 
 
 @maker
