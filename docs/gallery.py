@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A figure of every distribution: what fastinit draws, against the exact density.
+"""A figure of the distributions: what fastinit draws, against the exact density.
 
     python docs/gallery.py [--samples 10_000_000] [--out docs/figures/distributions.png]
 
@@ -324,7 +324,7 @@ def draw_panel(axes: Any, panel: Panel, samples: int) -> None:
 def draw_legend(figure: Any, samples: int) -> None:
     """One legend for all panels, above them."""
     handles = [
-        mpl.patches.Patch(color=DRAWN, label=f"drawn ({samples:,} values)"),
+        mpl.patches.Patch(color=DRAWN, label=f"drawn ({samples:,} values or more)"),
         mpl.lines.Line2D([], [], color=EXACT, linewidth=1.1, label="exact density"),
         mpl.lines.Line2D(
             [], [], color=EXACT, linestyle="", marker=".", markersize=5, label="exact probability"
