@@ -152,16 +152,7 @@ class Constant(Independent):
         return self.value, 0.0
 
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
-        if not dtype.fits(self.value):
-            raise ValueError(
-                f"constant {self.value!r} is no {dtype.name} number: the largest is "
-                f"{dtype.largest:.6g}; take a wider dtype"
-            )
-        element = np.array(dtype.round(self.value)).astype(dtype.numpy)
-        return {
-            "distribution": CONSTANT,
-            "pattern": int.from_bytes(element.tobytes(), "little"),
-        }
+        return {"distribution": CONSTANT, "pattern": int(dtype.word(self.value, "constant"))}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ class DType:
         """Whether `value` rounds to a finite number of this type."""
         return math.isfinite(self.round(value))
 
+    def word(self, value: float, what: str) -> Any:
+        """The bits of `value`, rounded to this type; raises if it is no finite number there."""
+        if not self.fits(value):
+            raise ValueError(
+                f"{what} {value!r} is no {self.name} number: the largest is {self.largest:.6g}; "
+                "take a smaller one or a wider dtype"
+            )
+        return np.array(self.round(value)).astype(self.numpy).view(self.words)[()]
+
     def cast(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Finite float32 or float64 values rounded once to this type; float8 saturates."""
         if self.size == 1 and values.size and max(-values.min(), values.max()) > self.largest:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from fastinit import _native
 from fastinit.dtypes import DType
 from fastinit.floats import default_floats
-
-Bytes = memoryview | npt.NDArray[np.uint8]
+from fastinit.rows import Bytes as Bytes
+from fastinit.rows import table
 
 
 class Sampler(ABC):
@@ -105,3 +105,12 @@ class ArraySampler(Sampler):
         """Copy them."""
         words = np.frombuffer(out, self.dtype.words)
         words[:] = self.flat.view(self.dtype.words)[start : start + words.size]
+
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """Copy them, all rows together."""
+        flat = self.flat.view(np.uint8)[start * self.dtype.size :]
+        step = start_step * self.dtype.size
+        words = table(out, self.dtype, rows, count, out_step)
+        words[:] = table(flat, self.dtype, rows, count, step)

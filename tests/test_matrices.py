@@ -7,6 +7,7 @@ files in test_matrix_checkpoints.py.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -17,7 +18,9 @@ from fills import DTYPES, SEED, made, same
 from scipy import stats
 
 import fastinit as fi
-from fastinit.matrices import Matrix
+from fastinit import arrays
+from fastinit.dtypes import DTYPES as DTYPE_TABLE
+from fastinit.matrices import Matrix, Points
 
 STREAM = (SEED, "w")
 NARROW = [dtype for dtype in DTYPES if dtype not in ("float32", "float64")]
@@ -60,6 +63,39 @@ def test_a_negative_batch_axis_counts_from_the_end():
     shape = (4, 5, 3)
     for scheme in (fi.identity, fi.orthogonal):
         assert same(made(shape, scheme(batch_axis=-1)), made(shape, scheme(batch_axis=2)))
+
+
+def test_points_are_equal_if_their_places_and_values_are():
+    def identity(shape, gain=1.0):
+        return fi.identity(gain).distribution(shape)
+
+    assert identity((3, 4)) == identity((3, 4))
+    assert identity((3, 4)) != identity((3, 4), 2.0)
+    assert fi.dirac(1).distribution((4, 2, 3)) != fi.dirac(2).distribution((4, 2, 3))
+    assert fi.dirac(3).distribution((3, 1, 3)) == fi.dirac(3).distribution((3, 1, 3))
+    assert len({identity((3, 4)), identity((3, 4)), identity((4, 4))}) == 2
+
+
+def test_points_in_any_order_of_their_loops_are_the_same():
+    loops = ((1, 3), (20, 1), (10, 2), (4, 2))
+    expected = np.zeros(20)
+    expected[[i + 4 * j + 10 * k + 2 for i in range(3) for j in range(2) for k in range(2)]] = 0.5
+    for order in itertools.permutations(loops):
+        found = Points((4, 5), 2, order, 0.5)
+        assert found == Points((4, 5), 2, loops, 0.5)
+        assert found.mean == expected.mean()
+        assert found.std == pytest.approx(expected.std())
+        sampler = found.sampler(DTYPE_TABLE["float64"], None)
+        for start, stop in itertools.combinations(range(21), 2):
+            out = np.full(stop - start, 7.0)
+            sampler.draw(out.view(np.uint8), start)
+            np.testing.assert_array_equal(out, expected[start:stop])
+
+
+@pytest.mark.parametrize("loops", [((2, 3), (4, 2)), ((1, 3), (2, 2)), ((5, 2), (5, 2))])
+def test_points_that_interleave_are_refused(loops):
+    with pytest.raises(ValueError, match=r"the points of one lie among those of another; need "):
+        Points((4, 4), 0, loops, 1.0)
 
 
 CONVOLUTIONS = [
@@ -130,7 +166,7 @@ def xavier(fan_in, fan_out):
 
 
 def he_uniform(fan_in, fan_out):
-    bound = math.sqrt(3) * math.sqrt(2 / fan_out)
+    bound = math.sqrt(3 * (2 / fan_out))
     options = {"scale": 2, "mode": "fan_out", "distribution": "uniform"}
     return (lambda **rest: fi.variance_scaling(**options, **rest)), ref.Uniform(-bound, bound)
 
@@ -183,11 +219,15 @@ def test_the_zeros_of_sparse_are_those_of_every_dtype_and_the_rest_are_normals()
         assert same(found[~zeros], made((61, 30), fi.normal(0.5), dtype=dtype)[~zeros])
 
 
+@pytest.mark.parametrize("drawn", [1, 50, 10**6])
+@pytest.mark.parametrize("near", [1, 23, 4096])
 @pytest.mark.parametrize("block", [1, 50, 200, 10**6])
-def test_the_number_of_words_looked_at_together_leaves_no_trace(monkeypatch, block):
+def test_the_number_of_words_looked_at_together_leaves_no_trace(monkeypatch, block, near, drawn):
     expected = made((41, 23), fi.sparse(0.4))
-    monkeypatch.setattr("fastinit.matrices.sparse.BLOCK", block)
+    for name, number in [("BLOCK", block), ("NEAR", near), ("DRAWN", drawn)]:
+        monkeypatch.setattr(f"fastinit.matrices.sparse.{name}", number)
     assert same(made((41, 23), fi.sparse(0.4)), expected)
+    assert same(made((41, 23), fi.sparse(0.4), region=np.s_[1:, 3:5]), expected[1:, 3:5])
 
 
 @pytest.mark.parametrize("different", [1, 2, 5])
@@ -196,18 +236,23 @@ def test_among_equal_words_of_a_column_the_upper_rows_are_zero(monkeypatch, diff
         i = start - 2**63 + np.arange(out.size)
         out[:] = i * i // 7 % different * 1000
 
+    def the_same_words(seed, name, start, count):
+        out = np.empty(count, np.uint32)
+        few_words(out, start, seed, name)
+        return out
+
     monkeypatch.setattr("fastinit._native.words", few_words)
     monkeypatch.setattr("fastinit.matrices.sparse.BLOCK", 100)
-    words = np.empty(23 * 11, np.uint32)
-    few_words(words, 2**63, 0, 0)
-    order = np.argsort(words.reshape(23, 11), axis=0, kind="stable")
+    monkeypatch.setattr(ref, "words", the_same_words)
     for zeros in (1, 8, 22, 23):
-        expected = np.zeros((23, 11), bool)
-        np.put_along_axis(expected, order[:zeros], True, axis=0)
+        expected = matrices.sparse_zeros(STREAM, (23, 11), zeros / 23)
         scheme = fi.sparse(zeros / 23, std=1)
         np.testing.assert_array_equal(made((23, 11), scheme) == 0, expected)
         part = made((23, 11), scheme, region=range(70, 150))
         np.testing.assert_array_equal(part == 0, expected.reshape(-1)[70:150])
+        for columns in (np.s_[:, 4], np.s_[::-2, 2:5]):
+            part = made((23, 11), scheme, region=columns)
+            np.testing.assert_array_equal(part == 0, expected[columns])
 
 
 def test_every_row_is_as_likely_to_be_zero():
@@ -390,6 +435,24 @@ def test_a_norm_that_fits_is_made_however_small_the_normals(dtype):
         assert abs(w[0, 0]) == pytest.approx(100, rel=0.05)
 
 
+@pytest.mark.parametrize(("dtype", "norm"), [("float32", 5e30), ("float64", 9e291)])
+def test_the_largest_norm_is_made_of_the_smallest_normal(monkeypatch, dtype, norm):
+    """No matrix has a smaller norm than the normal nearest to 0."""
+    source = arrays.sampler(fi.spectral_normalised(norm), (1, 1), seed=1, name="w", dtype=dtype)
+    least = {"float32": 1.6e-8, "float64": 2.0**-53}[dtype]
+    monkeypatch.setattr("fastinit.matrices.spectral.spectral_norm", lambda matrix, between: least)
+    out = np.zeros(1, dtype)
+    source.draw(out.view(np.uint8), 0)
+    assert abs(out[0]) == pytest.approx(norm)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1), (1, 4, 2)])
+def test_the_std_of_one_row_or_column_scaled_to_a_norm_is_exact(shape):
+    scheme = fi.spectral_normalised(2.0)
+    values = made(shape, scheme, dtype="float64")
+    assert scheme.distribution(shape).std == pytest.approx(math.sqrt((values**2).mean()))
+
+
 # --- moments ---------------------------------------------------------------------------------
 
 EXACT = [
@@ -416,6 +479,11 @@ def test_the_moments_of_fixed_values_are_theirs(scheme, shape):
     assert isinstance(found, Matrix)
     assert found.mean == pytest.approx(values.mean() if values.size else 0.0, abs=1e-15)
     assert found.std == pytest.approx(values.std() if values.size else 0.0, abs=1e-15)
+
+
+def test_the_std_of_a_constant_hadamard_column_is_no_nan():
+    for rows in range(1, 200):
+        assert fi.zero_hadamard().distribution((rows, 1)).std == pytest.approx(0.0, abs=1e-8)
 
 
 def test_the_moments_of_a_large_hadamard_matrix_are_known_at_once():

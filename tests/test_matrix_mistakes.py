@@ -12,6 +12,7 @@ import reference as ref
 from fills import filled, made
 
 import fastinit as fi
+from fastinit import arrays
 
 SHAPE = (4, 6)
 MISTAKES = [
@@ -39,17 +40,17 @@ MISTAKES = [
     (
         lambda: fi.orthogonal(column_axis=2),
         SHAPE,
-        r"^column_axis 2 does not exist in shape \(4, 6\)$",
+        r"^column_axis 2 does not exist in shape \(4, 6\): choose from -2 to 1$",
     ),
     (
         lambda: fi.orthogonal(column_axis=-3),
         SHAPE,
-        r"^column_axis -3 does not exist in shape \(4, 6\)$",
+        r"^column_axis -3 does not exist in shape \(4, 6\): choose from -2 to 1$",
     ),
     (
         lambda: fi.orthogonal(column_axis=-3, batch_axis=0),
         (4, 3, 2),
-        r"^column_axis -3 of shape \(4, 3, 2\) is a batch axis$",
+        r"^column_axis -3 of shape \(4, 3, 2\) is a batch axis: choose from 1, 2$",
     ),
     (lambda: fi.delta_orthogonal(-0.5), (4, 3, 2), r"^gain is -0.5: need a finite number >= 0$"),
     (
@@ -68,14 +69,23 @@ MISTAKES = [
     (lambda: fi.sparse(math.nan), SHAPE, r"^sparsity is nan: need 0 <= sparsity <= 1"),
     (lambda: fi.sparse(0.5, std=-1), SHAPE, r"^std is -1.0: need std >= 0$"),
     (lambda: fi.sparse(0.5), (4, 3, 2), r"has 3 axes: sparse needs \(rows, columns\)$"),
-    (lambda: fi.sparse(0.5), (2**32, 3), r"is too large: sparse reaches 2\*\*62 elements$"),
-    (lambda: fi.sparse(0.5), (2**31, 2**31), r"is too large: sparse reaches 2\*\*62 elements$"),
+    (
+        lambda: fi.sparse(0.5),
+        (2**32, 3),
+        r"has an axis of 4294967296: sparse takes axes below 2\*\*32$",
+    ),
+    (lambda: fi.sparse(0.5), (2**33, 4), r"has an axis of 8589934592: sparse takes axes below"),
+    (
+        lambda: fi.sparse(0.5),
+        (2**31, 2**31),
+        r"has 4611686018427387904 elements: sparse takes less",
+    ),
     (lambda: fi.spectral_normalised(-1), SHAPE, r"^gain is -1.0: need a finite number >= 0$"),
     (lambda: fi.spectral_normalised(), (4,), r"^shape \(4,\) has no fans"),
     (
         lambda: fi.spectral_normalised(batch_axis=1),
         (4, 3, 2),
-        r"^batch_axis=1 of shape \(4, 3, 2\): must be the first axes$",
+        r"^batch_axis=1 of shape \(4, 3, 2\): must be the first axes; take a tensor whose ",
     ),
     (
         lambda: fi.he_normal(packed=(1, 2)),
@@ -157,3 +167,18 @@ def test_a_std_of_sparse_that_may_overflow_is_explained(dtype):
 def test_a_norm_beyond_float64_is_explained():
     with pytest.raises(ValueError, match=r"^spectral norm inf is no float64 number"):
         made((4, 1), fi.spectral_normalised(1e308), dtype="float64")
+
+
+@pytest.mark.parametrize(("dtype", "gain"), [("float64", 1.7e308), ("bfloat16", 1e38)])
+def test_a_norm_that_scaled_normals_may_overflow_on_the_way_to_is_explained(dtype, gain):
+    out = np.full((1, 1), 7.0, ref.DTYPES[dtype])
+    with pytest.raises(ValueError, match=r"^spectral norm 1.* is too large: .*; need at most "):
+        arrays.sampler(fi.spectral_normalised(gain), (1, 1), seed=0, name="w", dtype=dtype)
+    with pytest.raises(ValueError, match=r"^spectral norm 1.* is too large: .*; need at most "):
+        filled(out, fi.spectral_normalised(gain))
+    assert (out == 7).all()
+
+
+def test_a_norm_of_zero_looks_at_no_normals(monkeypatch):
+    monkeypatch.delattr("fastinit.matrices.spectral.normals")
+    assert not made((6, 4), fi.spectral_normalised(0)).any()

@@ -7,7 +7,10 @@ import hashlib
 import math
 import os
 import signal
+import sys
 import threading
+import time
+import tracemalloc
 from functools import cache
 from unittest import mock
 
@@ -20,6 +23,10 @@ from hypothesis import strategies as st
 
 import fastinit as fi
 from fastinit import arrays, chunks
+from fastinit.distributions import Constant
+from fastinit.dtypes import DTYPES as DTYPE_TABLE
+from fastinit.matrices import Blocks
+from fastinit.stream import Stream
 
 # JAX, once another test has imported it, warns of every fork, as Python 3.12 does of BLAS's
 # threads.  OpenBLAS ends its own before a fork.
@@ -31,6 +38,8 @@ pytestmark = [
 ]
 
 GUARD = 0xA5
+ROWS = 2**14
+FLOAT32 = DTYPE_TABLE["float32"]
 
 CASES = [
     (fi.identity(0.3), (9, 13)),
@@ -51,6 +60,13 @@ CASES = [
     (fi.delta_orthogonal(layout="jax"), (4, 3, 5, 6)),
     (fi.spectral_normalised(), (11, 14)),
     (fi.spectral_normalised(batch_axis=0), (3, 6, 4, 2)),
+    (fi.identity(2.0, batch_axis=(0, 2)), (3, 5, 4, 6)),
+    (fi.identity(batch_axis=2), (5, 4, 6)),
+    (fi.dirac(3, layout="keras"), (3, 2, 3, 9)),
+    (fi.torch_embedding(padding=4), (9, 13)),
+    (fi.torch_embedding(padding=-1), (70, 5)),
+    (fi.keras_lstm_bias(), (4 * 70,)),
+    (fi.xavier_normal(packed=(1,) * 29 + (2,) * 3), (35, 8)),
 ]
 
 
@@ -123,6 +139,98 @@ def test_any_flat_run_is_the_same_part_of_the_whole(number, data, dtype, size):
     with mock.patch.object(chunks, "CHUNK", size):
         part = made(shape, scheme, dtype=dtype, region=run, threads=2)
     assert same(part, flat[np.array(run, int)])
+
+
+# --- how much memory and how many calls a region takes ----------------------------------------
+
+HUGE = 2**31
+FAR = [
+    (fi.identity(), (HUGE, HUGE), np.s_[5:7, 5:7], np.eye(2)),
+    (fi.identity(), (HUGE, HUGE - 2), np.s_[-3:, -1:], [[1], [0], [0]]),
+    (fi.identity(batch_axis=1), (2**20,) * 3, np.s_[7:9, 2**19, 8:11], [[0, 0, 0], [1, 0, 0]]),
+    (fi.identity(batch_axis=2), (2**20,) * 3, np.s_[7:9, 8, -1:], [[0], [1]]),
+    (fi.dirac(), (2**28, 2**28, 3), np.s_[-1:, -2:, :], [[[0, 0, 0], [0, 1, 0]]]),
+    (fi.dirac(2**10), (2**28, 2**18, 3), np.s_[2**19 + 5, 5], [0, 1, 0]),
+    (fi.zero_hadamard(), (2**30, 2**30), np.s_[9, 8:10], [0, 1]),
+    (
+        fi.zero_hadamard(layout="jax"),
+        (2**20, 2**40),
+        range(2**40 - 2, 2**40 + 3),
+        2.0**-20 * np.array([1, 1, 1, -1, 1]),
+    ),
+    (
+        fi.zero_hadamard(layout="jax"),
+        (2**20, 2**40),
+        range(2 * 2**40 - 2, 2 * 2**40 + 2),
+        2.0**-20 * np.array([1, -1, 1, 1]),
+    ),
+    (fi.zero_hadamard(), (2**31, 2**28, 3), np.s_[3, 1:3], 2.0**-15.5 * np.array([[0, -1, 0]] * 2)),
+]
+
+
+@pytest.mark.parametrize(("scheme", "shape", "region", "expected"), FAR)
+def test_a_region_of_a_huge_tensor_takes_memory_for_the_region_alone(
+    scheme, shape, region, expected
+):
+    made(shape, scheme, region=region)  # what is kept from the first call on
+    tracemalloc.start()
+    found = made(shape, scheme, region=region)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, np.array(expected, np.float32))
+    assert peak < 200_000
+
+
+LINES = [
+    (fi.identity(), (ROWS, 256), np.s_[:, 5]),
+    (fi.identity(), (ROWS, 256), np.s_[:, 5:9]),
+    (fi.identity(batch_axis=1), (ROWS, 4, 64), np.s_[:, 1, 5]),
+    (fi.dirac(), (ROWS, 64, 3), np.s_[:, 5]),
+    (fi.zero_hadamard(), (ROWS, 256), np.s_[:, 5]),
+    (fi.zero_hadamard(), (ROWS, 256), np.s_[::-1, 5:9]),
+    (fi.zero_hadamard(), (ROWS, 64, 3), np.s_[:, 5, 1]),
+    (fi.zero_hadamard(), (ROWS, 64, 3), np.s_[:, 5]),
+    (fi.sparse(0.3), (ROWS, 256), np.s_[:, 5]),
+    (fi.sparse(0.3), (ROWS, 256), np.s_[:, 5:9]),
+    (fi.torch_embedding(padding=77), (ROWS, 256), np.s_[:, 5]),
+    (fi.torch_embedding(padding=77), (ROWS, 256), np.s_[3:, 5:9]),
+    (fi.xavier_normal(packed=(30, 4, 222), layout="jax"), (ROWS, 256), np.s_[:, 28:36]),
+    (fi.xavier_normal(packed=(30, 4, 222), layout="jax"), (ROWS, 256), range(0, ROWS * 256, 160)),
+    (fi.xavier_normal(packed=(30, 4, 222), layout="jax"), (ROWS, 256), range(ROWS * 256)),
+    (fi.xavier_normal(packed=(ROWS // 2, ROWS // 2)), (ROWS, 256), np.s_[:, 5]),
+]
+
+
+@pytest.mark.parametrize(("scheme", "shape", "region"), LINES)
+def test_a_line_through_a_tensor_takes_no_call_for_each_element(scheme, shape, region):
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    expected = made(shape, scheme)
+    sys.setprofile(count)
+    try:
+        found = made(shape, scheme, region=region, threads=1)
+    finally:
+        sys.setprofile(None)
+    flat = isinstance(region, range)
+    assert same(found, expected.reshape(-1)[np.array(region)] if flat else expected[region])
+    assert calls < ROWS // 4
+
+
+def test_a_tensor_of_many_parts_takes_time_that_grows_no_faster_than_it():
+    """20,000 parts in 0.1 s; a search from the first one on for every run would take 10 s."""
+    parts = tuple(Constant(number % 100) for number in range(20_000))
+    source = Blocks((20_000, 3), 0, (1,) * 20_000, parts).sampler(FLOAT32, Stream(0, "w"))
+    out = np.empty((20_000, 3), np.float32)
+    begin = time.process_time()
+    memory = out.view(np.uint8).reshape(-1)
+    for half in (0, out.size // 2):  # either one is less than a period, so it has no short cut
+        source.draw(memory[4 * half :][: 2 * out.size], half)
+    assert time.process_time() - begin < 3
+    assert (out == np.arange(20_000)[:, np.newaxis] % 100).all()
 
 
 # --- threads, forks, the floating-point state ------------------------------------------------

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastinit as fi
-from fastinit.plans.rules import MAX_PATTERN
+from fastinit.plans.rules import MAX_MATCHES, MAX_PATTERN, NamedScheme
 from fastinit.plans.toml import read_toml
 
 RULES = [
@@ -155,7 +156,7 @@ RULE = '[[rule]]\nnames = "*"\ninit = "zeros()"\n'
         (RULE.replace("*", "*.0") + TENSOR, r"tensor 1 'w\.{i}': no rule matches tensor 'w\.1'"),
         (
             RULE + TENSOR + 'init = "ones()"',
-            r"rule 1 \('\*' -> zeros\(\)\) is never used: it match",
+            r"rule 1 \('\*' -> zeros\(\)\) is never used: the tensors it m",
         ),
         (RULE + RULE + TENSOR, r"rule 2 .* is never used: rules before it decide all it matches"),
         (RULE.replace("*", "*.bais") + RULE + TENSOR, r"rule 1 \('\*\.bais' -> zeros\(\)\) is nev"),
@@ -224,11 +225,90 @@ def test_a_rule_that_decides_nothing_is_an_error_with_its_text():
     words = r"rule 2 \('\*\.bias' -> zeros\(\)\) is never used: rules before it decide all it"
     with pytest.raises(ValueError, match=words):
         plan.with_rules([("*", "ones()"), ("*.bias", "zeros()")])
-    with pytest.raises(ValueError, match=r"rule 1 .* it matches no tensor"):
-        fi.Plan([]).with_rules([("*", "ones()")])
 
 
 def test_a_hostile_pattern_takes_no_time():
     pattern = "*a" * 120 + "b"
     with pytest.raises(ValueError, match="no rule matches"):
         fi.Rules([(pattern, "zeros()")]).number("a" * 256)
+
+
+def test_a_plan_without_tensors_has_no_rule_to_miss():
+    assert len(fi.Plan([]).with_rules([("*", "ones()")])) == 0
+    assert len(read_toml(RULE + TENSOR.replace("= 2", "= 0", 1), "model.toml")) == 0
+
+
+def test_a_mapping_is_its_items():
+    assert fi.Rules({"*.bias": "zeros()", "*": fi.ones()}) == fi.Rules(
+        [("*.bias", "zeros()"), ("*", "ones()")]
+    )
+    plan = fi.Plan([fi.Tensor("w", (3,), "ones()")])
+    assert plan.with_rules({"*": "zeros()"})["w"].scheme == fi.zeros()
+
+
+def test_one_rule_is_made_and_checked_by_itself():
+    rule = NamedScheme.of((["a.*", "b"], "zeros()"))
+    assert rule.matches("a.1")
+    assert not rule.matches("c")
+    assert fi.Rules([rule]) == fi.Rules([(["a.*", "b"], "zeros()")])
+
+
+def test_every_tensor_is_matched_once(monkeypatch):
+    asked = []
+    matches = NamedScheme.matches
+    monkeypatch.setattr(
+        NamedScheme, "matches", lambda rule, name: asked.append(name) or matches(rule, name)
+    )
+    plan = fi.Plan([fi.Tensor(f"w.{i}", (3,), "ones()") for i in range(5)])
+    plan.with_rules([("w.*", "zeros()")])
+    assert asked == [f"w.{i}" for i in range(5)]
+
+
+def test_patterns_times_tensors_are_bounded_before_any_is_matched(monkeypatch):
+    rules = fi.Rules([([f"w.{i}" for i in range(1000)], "zeros()"), ("*", "ones()")])
+    rules.check_count(MAX_MATCHES // 1001)
+    words = "1001 patterns for 49951 tensors are too many: their product may be 50000000; use fewer"
+    with pytest.raises(ValueError, match=words):
+        rules.check_count(MAX_MATCHES // 1001 + 1)
+    monkeypatch.setattr("fastinit.plans.rules.MAX_MATCHES", 3)
+    plan = fi.Plan([fi.Tensor(f"w.{i}", (3,), "ones()") for i in range(2)])
+    with pytest.raises(ValueError, match="2 patterns for 2 tensors are too many"):
+        plan.with_rules([("w.0", "zeros()"), ("*", "zeros()")])
+    with pytest.raises(fi.PlanError, match=r"model\.toml: 2 patterns for 2 tensors are too many"):
+        read_toml(RULE + RULE + TENSOR, "model.toml")
+    own = TENSOR + 'init = "ones()"\n'
+    with pytest.raises(fi.PlanError, match="have an init of their own"):
+        read_toml(RULE + RULE + own, "model.toml")
+
+
+def test_a_rule_whose_tensors_have_an_init_says_so():
+    words = r"rule 1 \('\*' -> zeros\(\)\) is never used: the tensors it matches have an init of"
+    with pytest.raises(fi.PlanError, match=words):
+        read_toml(RULE + TENSOR + 'init = "ones()"\n', "model.toml")
+    rule = RULE.replace('"*"', '"x"')
+    with pytest.raises(fi.PlanError, match="is never used: it matches no tensor"):
+        read_toml(rule + TENSOR + 'init = "ones()"\n', "model.toml")
+
+
+def test_a_tensor_that_no_rule_of_a_file_matches_is_answered_in_toml():
+    words = (
+        r"no rule matches tensor 'w\.0'; add one, such as \[\[rule\]\] with names = \"w\.0\" and "
+        r"init = 'zeros\(\)' or, as the last, one with names = '\*' and init = 'auto\(\)'$"
+    )
+    with pytest.raises(fi.PlanError, match=words):
+        read_toml(RULE.replace('"*"', '"x"') + TENSOR, "model.toml")
+
+
+@pytest.mark.parametrize("name", ["w[0]", "a*", "?", "[!a]", "x.]["])
+def test_a_pattern_that_is_offered_matches_the_name(name):
+    with pytest.raises(ValueError, match="no rule matches") as caught:
+        fi.Rules([("none", "zeros()")]).number(name)
+    text = str(caught.value)
+    offered = ast.literal_eval(text[text.index("as (") + 3 : text.index(" or, as")])
+    assert fi.Rules([offered]).number(name) == 0
+
+
+def test_a_pattern_too_long_to_offer_is_not_offered():
+    words = r"add one, such as \('\*\.weight', 'zeros\(\)'\)"
+    with pytest.raises(ValueError, match=words):
+        fi.Rules([]).number("[" * (MAX_PATTERN // 3 + 1))

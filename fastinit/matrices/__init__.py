@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Distributions of a whole tensor: values that depend on their place, or on each other.
 
-matrix.py says what they share.  placed.py and blocks.py put other distributions in their places,
-points.py, hadamard.py and sparse.py are known element by element, orthogonal.py and spectral.py
-need the whole tensor at once and linear algebra.
+matrix.py says what they share, rows.py what their samplers do.  placed.py and blocks.py put other
+distributions in their places, points.py and hadamard.py are known element by element; sparse.py
+looks at whole columns first, orthogonal.py and spectral.py at the whole tensor, by linear algebra.
 """
 
 from fastinit.matrices.blocks import Blocks as Blocks

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -68,10 +69,65 @@ class _BlockSampler(Sampler):
 
     def _draw_runs(self, out: Bytes, start: int) -> None:
         size = self.dtype.size
-        done, count, period = 0, len(out) // size, self.ends[-1]
+        done, count = 0, len(out) // size
         while done < count:
-            place = (start + done) % period
-            number = next(n for n, end in enumerate(self.ends) if place < end)
-            run = min(self.ends[number] - place, count - done)
-            self.parts[number].draw(out[done * size : (done + run) * size], start + done)
+            part, room = self._at(start + done)
+            run = min(room, count - done)
+            part.draw(out[done * size : (done + run) * size], start + done)
             done += run
+
+    def _at(self, element: int) -> tuple[Sampler, int]:
+        """The part of an element, and how many elements it has from there on."""
+        place = element % self.ends[-1]
+        number = bisect_right(self.ends, place)
+        return self.parts[number], self.ends[number] - place
+
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """Rows that begin alike are cut alike; else those that follow each other in one part."""
+        period = self.ends[-1]
+        alike = period // math.gcd(period, start_step)  # every so many rows begin at the same place
+        changes = -(-(rows * start_step + count) // period) * len(self.parts)
+        if rows == 1 or count > period:
+            Sampler.draw_rows(self, out, start, start_step, rows, count, out_step)
+        elif alike * (len(self.parts) + 1) < min(rows, changes):
+            for row in range(alike):
+                part = out[row * out_step :]
+                some = len(range(row, rows, alike))
+                step = start_step * alike
+                self._draw_alike(
+                    part, start + row * start_step, step, some, count, out_step * alike
+                )
+        else:
+            self._draw_in_turn(out, start, start_step, rows, count, out_step)
+
+    def _draw_alike(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """Rows that all begin at one place of the period."""
+        size, done = self.dtype.size, 0
+        end = (rows - 1) * out_step
+        while done < count:
+            part, room = self._at(start + done)
+            run = min(room, count - done)
+            rest = out[done * size : end + (done + run) * size]
+            part.draw_rows(rest, start + done, start_step, rows, run, out_step)
+            done += run
+
+    def _draw_in_turn(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """One call for as many rows as lie in one part; each row across parts for itself."""
+        size, row = count * self.dtype.size, 0
+        while row < rows:
+            place, first = row * out_step, start + row * start_step
+            part, room = self._at(first)
+            if room < count:
+                self.draw(out[place : place + size], first)
+                row += 1
+                continue
+            some = min(rows - row, (room - count) // start_step + 1)
+            rest = out[place : place + (some - 1) * out_step + size]
+            part.draw_rows(rest, first, start_step, some, count, out_step)
+            row += some

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastinit.dtypes import DType
-from fastinit.matrices.matrix import Matrix, pattern
+from fastinit.matrices.matrix import Matrix
+from fastinit.rows import numbers, table
 from fastinit.samplers import Bytes, Sampler
 from fastinit.stream import Stream
 
@@ -24,34 +26,62 @@ class Hadamard(Matrix):
     def _moments(self) -> tuple[float, float]:
         rows, columns = self.shape
         mean = self.value * _sum_of_signs(rows, columns) / max(rows * columns, 1)
-        return mean, float(np.sqrt(self.value**2 - mean**2)) if self.count else 0.0
+        square = self.value**2 if self.count else 0.0
+        return mean, math.sqrt(max(square - mean**2, 0.0))  # rounding may fall below 0
 
     def sampler(self, dtype: DType, stream: Stream) -> Sampler:
         """What draws the values; the stream is not looked at."""
-        words = pattern(dtype, self.value, "value"), pattern(dtype, -self.value, "value")
-        return _HadamardSampler(dtype, self.shape[1], np.array(words))
+        word = dtype.word(self.value, "value")
+        change = word ^ dtype.word(-self.value, "value")
+        return _HadamardSampler(dtype, self.shape[1], word, change)
 
 
 @dataclass(frozen=True, slots=True)
 class _HadamardSampler(Sampler):
     dtype: DType
     columns: int
-    words: Any  # of the value and of minus the value
+    word: Any  # of the value
+    change: Any  # to minus the value, by exclusive or
 
     def draw(self, out: Bytes, start: int) -> None:
-        """All rows that it touches, or the touched part of a single row."""
+        """The end of a row, whole rows, the beginning of a row: whatever of it there is."""
         words = np.frombuffer(out, self.dtype.words)
         row, column = divmod(start, self.columns)
-        last = (start + words.size - 1) // self.columns
-        rows = np.arange(row, last + 1, dtype=np.uint64)
-        if row == last:
-            columns, column = np.arange(column, column + words.size, dtype=np.uint64), 0
-        else:
-            columns = np.arange(self.columns, dtype=np.uint64)
-        if max(row + rows.size, self.columns) <= 2**32:  # narrow ones are faster
-            rows, columns = rows.astype(np.uint32), columns.astype(np.uint32)
-        odd = np.bitwise_count(np.bitwise_and.outer(rows, columns)).reshape(-1) & 1
-        words[:] = self.words[odd[column : column + words.size]]
+        if column:
+            head = min(self.columns - column, words.size)
+            self._draw_table(words[:head], row, 1, column, head)
+            words, row = words[head:], row + 1
+        whole, tail = divmod(words.size, self.columns)
+        if whole:
+            self._draw_table(words[: words.size - tail], row, whole, 0, self.columns)
+        if tail:
+            self._draw_table(words[words.size - tail :], row + whole, 1, 0, tail)
+
+    def _draw_table(self, out: Any, row: int, rows: int, column: int, columns: int) -> None:
+        """Neighbouring rows of neighbouring columns."""
+        # Narrow indices are faster, where they are enough.
+        kind = np.uint32 if max(row + rows, column + columns) <= 2**32 else np.uint64
+        row_indices = np.arange(row, row + rows, dtype=kind)
+        column_indices = np.arange(column, column + columns, dtype=kind)
+        both = np.bitwise_and.outer(row_indices, column_indices)
+        self._write(out.reshape(rows, columns), both)
+
+    def _write(self, out: Any, both: Any) -> None:
+        """Words of the elements whose row and column have the ones `both`."""
+        odd = np.bitwise_count(both)
+        odd &= 1
+        np.multiply(odd, self.change, out=out, dtype=out.dtype)
+        out ^= self.word
+
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """One by one if they are long, else all together."""
+        if rows <= count:
+            Sampler.draw_rows(self, out, start, start_step, rows, count, out_step)
+            return
+        row, column = np.divmod(numbers(start, start_step, rows, count), self.columns)
+        self._write(table(out, self.dtype, rows, count, out_step), row & column)
 
 
 @lru_cache(maxsize=1024)  # a few sizes for each power of two, asked for again and again

@@ -46,13 +46,3 @@ def normals(dtype: DType, stream: Stream, count: int) -> npt.NDArray[Any]:
     if count:
         Normal(1.0, 0.0).sampler(dtype, stream).draw(out.view(np.uint8), 0)
     return out
-
-
-def pattern(dtype: DType, value: float, what: str) -> Any:
-    """The bits of `value`, rounded to `dtype`; raises if it is no finite number there."""
-    if not dtype.fits(value):
-        raise ValueError(
-            f"{what} {value!r} is no {dtype.name} number: the largest is {dtype.largest:.6g}; "
-            "take a smaller one or a wider dtype"
-        )
-    return np.array(dtype.round(value)).astype(dtype.numpy).view(dtype.words)[()]

@@ -11,7 +11,7 @@ import numpy as np
 from fastinit.distributions import Constant
 from fastinit.dtypes import DType
 from fastinit.linalg import haar
-from fastinit.matrices.matrix import Matrix, normals, pattern, rounding, wide
+from fastinit.matrices.matrix import Matrix, normals, rounding, wide
 from fastinit.parallel import stop_if_asked
 from fastinit.samplers import ArraySampler, LazySampler, Sampler
 from fastinit.stream import Stream
@@ -35,7 +35,7 @@ class Orthogonal(Matrix):
 
     def sampler(self, dtype: DType, stream: Stream) -> Sampler:
         """What draws the values; the first draw makes all of them."""
-        pattern(dtype, self.gain, "gain")
+        dtype.word(self.gain, "gain")
         if not self.gain:
             return Constant(0.0).sampler(dtype, stream)  # not the product's zeros of either sign
         tolerance = self.gain * rounding(dtype)

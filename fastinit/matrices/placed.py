@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastinit.dtypes import DType
 from fastinit.matrices.matrix import Matrix
+from fastinit.rows import starts, table
 from fastinit.samplers import Bytes, Sampler
 from fastinit.stream import Stream
 
@@ -58,3 +60,27 @@ class _PlacedSampler(Sampler):
     def _from(self, position: int) -> int:
         """The first element of the matrix at `position` of the tensor or later."""
         return min(max(0, -((self.offset - position) // self.step)), self.count)
+
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """One by one if they are long, else column by column."""
+        if rows <= count:
+            Sampler.draw_rows(self, out, start, start_step, rows, count, out_step)
+            return
+        words = table(out, self.dtype, rows, count, out_step)
+        words.fill(0)
+        for column in range(count):
+            self._draw_column(words[:, column], start + column, start_step)
+
+    def _draw_column(self, words: Any, start: int, step: int) -> None:
+        """Elements every `step`: those of the matrix among them are as regular."""
+        number, left = np.divmod(starts(start - self.offset, step, words.size), self.step)
+        here = np.flatnonzero((left == 0) & (number >= 0) & (number < self.count))
+        if here.size:
+            found = number[here]
+            apart = int(found[1] - found[0]) if found.size > 1 else 0
+            inside = np.empty(found.size, self.dtype.words)
+            memory = inside.view(np.uint8)
+            self.inner.draw_rows(memory, int(found[0]), apart, found.size, 1, self.dtype.size)
+            words[here] = inside

@@ -13,14 +13,21 @@ from fastinit import _native
 from fastinit.distributions import Normal
 from fastinit.dtypes import DType
 from fastinit.matrices.matrix import Matrix
+from fastinit.rows import numbers, table
 from fastinit.samplers import Bytes, LazySampler, Sampler
 from fastinit.stream import Stream
 
 CHOICE = 2**63
 """Element i is chosen to be zero or not by word CHOICE + i of its stream: no value uses that."""
 
-BLOCK = 2**24
-"""Words of some columns that are looked at together: 64 MiB, twice."""
+BLOCK = 2**25
+"""Words of some columns that are looked at together: 128 MiB, twice."""
+
+NEAR = 4096
+"""Up to this step between rows, what lies between them is drawn too: a call costs as many words."""
+
+DRAWN = 2**18
+"""About as many words are drawn at once with what lies between rows, for a cache's sake."""
 
 Words = npt.NDArray[np.uint32]
 
@@ -51,9 +58,10 @@ class SparseNormal(Matrix):
         limits, kept = np.empty(columns, np.uint32), []
         width = max(1, BLOCK // rows)
         for left in range(0, columns, width):
-            some = slice(left, min(left + width, columns))
-            limits[some], ties = _limits(_words(stream, self.shape, some), self.zeros)
+            words = _words(stream, left, columns, rows, min(width, columns - left))
+            limits[left : left + width], ties = _limits(words, self.zeros)
             kept += [row * columns + left + column for row, column in ties]
+            del words  # or the next ones would need memory beside them
         return _SparseSampler(inner.dtype, inner, stream, limits, np.array(sorted(kept), np.int64))
 
 
@@ -83,21 +91,36 @@ class _SparseSampler(Sampler):
         limits = np.tile(self.limits, rows) if rows > 1 else self.limits
         return limits[first : first + count]
 
+    def draw_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """One by one if they are long, else all together."""
+        if rows <= count:
+            Sampler.draw_rows(self, out, start, start_step, rows, count, out_step)
+            return
+        self.inner.draw_rows(out, start, start_step, rows, count, out_step)
+        places = numbers(start, start_step, rows, count)
+        words = _words(self.stream, start, start_step, rows, count).T
+        zero = words <= self.limits[places % self.limits.size]
+        zero &= ~np.isin(places, self.kept)
+        table(out, self.dtype, rows, count, out_step)[zero] = 0
+
 
 def _draw_words(out: Words, stream: Stream, start: int) -> None:
     _native.words(out, CHOICE + start, stream.seed, stream.subsequence)
 
 
-def _words(stream: Stream, shape: tuple[int, ...], some: slice) -> Words:
-    """The words of some columns, of shape (columns, rows)."""
-    rows, columns = shape
-    words = np.empty((rows, some.stop - some.start), np.uint32)
-    if words.shape == shape:
-        _draw_words(words.reshape(-1), stream, 0)
-    else:
-        for row in range(rows):
-            _draw_words(words[row], stream, row * columns + some.start)
-    return np.ascontiguousarray(words.T)
+def _words(stream: Stream, start: int, start_step: int, rows: int, count: int) -> Words:
+    """The words of rows of `count` elements, `start_step` apart, of shape (count, rows)."""
+    words = np.empty((count, rows), np.uint32)
+    step = start_step if start_step <= NEAR else count  # what is drawn for a row
+    together = max(1, DRAWN // step) if start_step <= NEAR else 1
+    memory = np.empty(together * step, np.uint32)
+    for row in range(0, rows, together):
+        some = min(together, rows - row)
+        _draw_words(memory[: some * step], stream, start + row * start_step)
+        words[:, row : row + some] = memory.reshape(-1, step)[:some, :count].T
+    return words
 
 
 def _limits(words: Words, zeros: int) -> tuple[Words, list[tuple[int, int]]]:

@@ -21,7 +21,7 @@ from fastinit.dtypes import DTYPES, resolve
 from fastinit.errors import PlanError
 from fastinit.expressions import suggestion
 from fastinit.floats import default_floats
-from fastinit.plans.rules import Rules
+from fastinit.plans.rules import Assignment, Rows, Rules
 from fastinit.schemes import Scheme, scheme
 
 LIMIT = 2**63  # of elements and of bytes in a tensor: offsets are signed 64-bit in file systems
@@ -197,15 +197,15 @@ class Plan:
             for tensor in self.tensors
         )
 
-    def with_rules(self, rules: Rules | Iterable[tuple[str | Iterable[str], Scheme | str]]) -> Plan:
+    def with_rules(self, rules: Rules | Rows) -> Plan:
         """The same tensors, each drawn as the first rule that matches its name says.
 
         Args:
             rules: a `Rules`, or what makes one.
 
         Raises:
-            ValueError: a tensor that no rule matches, a rule that decides no tensor, or what
-                `Rules` and the schemes raise.
+            ValueError: a tensor that no rule matches, a rule that decides none of the tensors,
+                too many of both, or what `Rules` and the schemes raise.
 
         >>> plan = Plan([Tensor("up.weight", (8, 4), "zeros()"), Tensor("up.bias", (8,), "ones()")])
         >>> again = plan.with_rules([("*.bias", "zeros()"), ("*", "he_normal()")])
@@ -213,8 +213,10 @@ class Plan:
         ['he_normal()', 'zeros()']
         """
         rules = rules if isinstance(rules, Rules) else Rules(rules)
-        tensors = [replace(old, scheme=rules.scheme_for(old.name, old.shape)) for old in self]
-        rules.check_used(old.name for old in self)
+        rules.check_count(len(self))
+        made = Assignment(rules)
+        tensors = [replace(old, scheme=made.scheme_for(old.name, old.shape)) for old in self]
+        made.check_used()
         return Plan(tensors, self.name, self.dtype, self.config)
 
     def to_json(self) -> dict[str, Any]:

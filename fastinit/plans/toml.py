@@ -7,6 +7,7 @@ It turns text into a plan; finding and reading files is in `sources`.  No text i
 
 from __future__ import annotations
 
+import json
 import keyword
 import math
 import re
@@ -23,7 +24,7 @@ from typing import Any, Generic, TypeVar
 from fastinit.errors import PlanError
 from fastinit.expressions import Number, evaluate, evaluate_tuple
 from fastinit.plans.plan import LIMIT, Plan, Tensor, check_keys
-from fastinit.plans.rules import Rules
+from fastinit.plans.rules import Assignment, NamedScheme, Rules
 from fastinit.schemes import Scheme, scheme
 
 INDICES = ("i", "j", "k")  # of the first, second and third repeat
@@ -69,7 +70,7 @@ def read_toml(text: str, source: str) -> Plan:
         for key in ("name", "dtype", "description"):
             _check_type(table, key, str, "a text")
         sizes = _sizes(table.get("sizes", {}))
-        rules = _rules(table.get("rule", []), sizes)
+        rules = Assignment(_rules(table.get("rule", []), sizes), _example)
         entries = _entries(table["tensor"], sizes, rules)
         return Plan(
             _tensors(entries, rules), table.get("name", ""), table.get("dtype"), table.get("config")
@@ -186,7 +187,7 @@ class _Entry:
     counts: tuple[int, ...]
     shape: _Formula[tuple[int, ...]]
     scheme: _Formula[Scheme] | None  # None where the rules say it
-    rules: Rules
+    rules: Assignment
     dtype: str | None
 
     def tensor(self, indices: tuple[int, ...]) -> Tensor:
@@ -203,29 +204,42 @@ class _Entry:
 
 def _rules(tables: Any, sizes: dict[str, Number]) -> Rules:
     _check_type({"rule": tables}, "rule", list, "a list of tables, each headed [[rule]]")
-    rows = []
+    rules = []
     for number, table in enumerate(tables, 1):
         with _within(f"rule {number}"):
             check_keys(table, ("names", "init"), ())
             _check_type(table, "names", str | list, "a pattern such as '*.bias' or a list")
             _check_type(table, "init", str, "a text")
-            rows.append((table["names"], scheme(table["init"], sizes)))
-            Rules(rows[-1:])  # what is wrong with this one
-    return Rules(rows)
+            rules.append(NamedScheme.of((table["names"], scheme(table["init"], sizes))))
+    return Rules(rules)
 
 
-def _entries(tables: Any, sizes: dict[str, Number], rules: Rules) -> list[_Entry]:
+def _example(pattern: str) -> str:
+    """A rule for a pattern, as messages write it."""
+    return (
+        f"[[rule]] with names = {json.dumps(pattern, ensure_ascii=False)} and init = 'zeros()' or, "
+        "as the last, one with names = '*' and init = 'auto()'"
+    )
+
+
+def _entries(tables: Any, sizes: dict[str, Number], rules: Assignment) -> list[_Entry]:
     _check_type({"tensor": tables}, "tensor", list, "a list of tables, each headed [[tensor]]")
     entries = [_entry(number, table, sizes, rules) for number, table in enumerate(tables, 1)]
-    total = sum(math.prod(max(count, 1) for count in entry.counts) for entry in entries)
+    total = sum(map(_most, entries))
     if total > MAX_TENSORS:
         raise PlanError(f"its repeats make {total} tensors; a plan has at most {MAX_TENSORS}")
+    rules.rules.check_count(sum(_most(entry) for entry in entries if entry.scheme is None))
     return entries
 
 
-def _entry(number: int, table: Any, sizes: dict[str, Number], rules: Rules) -> _Entry:
+def _most(entry: _Entry) -> int:
+    """How many tensors an entry makes, a count of 0 taken as 1: it is walked over, too."""
+    return math.prod(max(count, 1) for count in entry.counts)
+
+
+def _entry(number: int, table: Any, sizes: dict[str, Number], rules: Assignment) -> _Entry:
     with _within(f"tensor {number}"):
-        if rules.rules:
+        if rules.rules.rules:
             check_keys(table, ("name", "shape"), ("init", "repeat", "dtype"))
         else:
             check_keys(table, ("name", "shape", "init"), ("repeat", "dtype"))
@@ -296,10 +310,10 @@ def _shape(shape: str | list[Any], names: Mapping[str, Number]) -> tuple[int, ..
     return tuple(_whole(item, names, "shape") for item in shape)
 
 
-def _tensors(entries: list[_Entry], rules: Rules) -> Iterator[Tensor]:
+def _tensors(entries: list[_Entry], rules: Assignment) -> Iterator[Tensor]:
     """The tensors of all entries in order; a name made twice is an error that names both."""
     made: dict[str, str] = {}
-    ruled: list[str] = []
+    own: list[str] = []
     for entry, indices in _expanded(entries, ()):
         tensor = entry.tensor(indices)
         if tensor.name in made:
@@ -307,10 +321,10 @@ def _tensors(entries: list[_Entry], rules: Rules) -> Iterator[Tensor]:
                 f"{entry.where}, key name: {tensor.name!r} is already made by {made[tensor.name]}"
             )
         made[tensor.name] = entry.where
-        if entry.scheme is None:
-            ruled.append(tensor.name)
+        if entry.scheme is not None:
+            own.append(tensor.name)
         yield tensor
-    rules.check_used(ruled)
+    rules.check_used(own)
 
 
 def _expanded(

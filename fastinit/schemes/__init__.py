@@ -4,6 +4,10 @@
 The name says whose convention it is.  `xavier_*` and `kaiming_*` are PyTorch's: "normal" is a
 plain normal, there are `gain` and `nonlinearity`.  `glorot_*`, `he_*` and `lecun_*` are Keras's
 and JAX's: "normal" is truncated at 2 sigma and corrected to the standard deviation asked for.
+
+What all raise: TypeError where an argument is missing, unknown or of the wrong type; those that
+look at fans, ValueError where `groups` or `packed` does not divide the shape, or an axis given is
+not in it.
 """
 
 from fastinit.schemes.activations import elu_normal as elu_normal

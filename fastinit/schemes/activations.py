@@ -26,7 +26,7 @@ def siren(omega: float = 30.0, *, first: bool = False, **options: Unpack[FanOpti
     Args:
         omega: the frequency, > 0; the first layer's weights do not depend on it.
         first: the layer that takes the coordinates.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: omega not above 0 or not finite, an unknown layout, a shape without fans.
@@ -58,7 +58,7 @@ def selu_normal(**options: Unpack[FanOptions]) -> Rule:
     Biases are zeros().
 
     Args:
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: an unknown layout, a shape without fans.
@@ -85,7 +85,8 @@ def elu_normal(**options: Unpack[FanOptions]) -> Rule:
     Args and errors as for `selu_normal`.
 
     Source:
-        The code of Sitzmann et al. (2020), as for `siren`.  PyTorch has no gain for elu.
+        The code of Sitzmann et al. (2020), ``modules.py``, as for `siren`.  Who differs: nobody
+        else has a rule for elu; PyTorch has no gain for it.
 
     >>> elu_normal().distribution((64, 256)).std == (1.5505188080679277 / 256) ** 0.5
     True

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The scheme `auto`: chosen for each tensor by its role and by the activation behind it.
 
-How a role is read from a name is in roles.py; this is what each role gets, and why.
+How a role is read from a name is in roles.py and phrases.py; this is what each role gets, and why.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, Literal
 from fastinit.expressions import suggestion
 from fastinit.fans import FanOptions, FanRule
 from fastinit.schemes.matrices import orthogonal
+from fastinit.schemes.phrases import AXES, Dims
 from fastinit.schemes.plain import constant, normal, ones, zeros
-from fastinit.schemes.roles import AXES, Dims, Reading, given, read, shown
+from fastinit.schemes.roles import Reading, given, read, shown
 from fastinit.schemes.scaled import glorot_normal, he_normal, lecun_normal, variance_scaling
 from fastinit.schemes.scheme import Choice, Rule, Scheme, check_count, maker
 
@@ -87,8 +88,10 @@ def auto(
     at 2 sigma and corrected, because PyTorch's has no LeCun.  What is chosen is a scheme like any
     other, and its `reason` says why.  The name is read from its end; what it does not say is an
     error, never a guess.  Not to be seen in names and shapes, so give such tensors a scheme of
-    their own: the groups of a convolution (they matter to Xavier alone), a norm that adds 1 to its
-    weight (Gemma), tied and frozen tables (sinusoids), the gates in a recurrent weight.
+    their own: the groups of a convolution (they matter to Xavier alone), a transposed convolution
+    called no more than `conv`, a norm that adds 1 to its weight (Gemma), the slopes of a PReLU in a
+    numbered layer, tied and frozen tables (sinusoids), the gates in a recurrent weight, a last
+    layer called `fc2` or `linear`.
 
     Args:
         activation: what follows the linear layers and convolutions, one of the above; also
@@ -97,14 +100,16 @@ def auto(
         layers: how many layers add to the residual stream, two sums each; as in GPT-2, what is
             added has its standard deviation divided by sqrt(2 layers).  If None, it is not.
         layout: "torch", (out, in, \*kernel), or "keras" and "jax", (\*kernel, in, out).  If None,
-            "keras" for a tensor whose name ends in ``kernel`` and "torch" for all others.  Experts
-            are stacked along the first of 3 axes; Keras's and Flax's attention kernels may have
-            their heads apart, (in, heads, head) and (heads, head, out).
+            "keras" for a tensor whose name ends in ``kernel`` and "torch" for all others; but
+            experts, stacked along the first of 3 axes, lie as (out, in) in Mixtral and as (in, out)
+            in GPT-OSS under one name, so they must be told.  Keras's and Flax's attention kernels
+            may have their heads apart, (in, heads, head) and (heads, head, out).
 
     Raises:
         ValueError: an unknown activation, role or layout, layers < 1; when it meets a tensor, a
-            role that cannot be told or has no such axes, a fused q-k-v weight that lies the other
-            way round; no name and no role.
+            role that cannot be told or has no such axes, a stack of experts without a layout, a
+            weight that lies the other way round, as its proportions show (a fused q-k-v, `c_fc`
+            and `c_proj`, a router's); no name and no role.
 
     Source:
         He, Zhang, Ren, Sun (2015), arXiv:1502.01852; Glorot and Bengio (2010); Klambauer,
@@ -156,7 +161,8 @@ def auto(
 
     @lru_cache(maxsize=1024)  # layers repeat: their tensors share one scheme
     def settle(reading: Reading, dims: Dims) -> Scheme:
-        tensor = _Tensor(dims, reading, layout or reading.layout, family, activation, layers)
+        tensor = _Tensor(dims, reading, _settled(layout, reading), family, activation, layers)
+        tensor.check_sides()
         scheme, why = _CHOICES[reading.role](tensor)
         return replace(scheme, reason=f"{reading.role}, {reading.why}: {why}")
 
@@ -170,6 +176,17 @@ def _known(what: str, given: Any, known: Mapping[str, Any]) -> Any:
     raise ValueError(f"{what} {given!r} is unknown: choose from {', '.join(known)}{close}")
 
 
+def _settled(layout: str | None, reading: Reading) -> str:
+    """The layout that is given, or the one that the name speaks."""
+    if layout is None and reading.layout is None:
+        raise ValueError(
+            f"{reading.role}, {reading.why}: experts are stacked as (experts, out, in) in Mixtral "
+            "and as (experts, in, out) in GPT-OSS and Llama 4, under one name; give "
+            "layout='torch' for the first or layout='keras' for the second"
+        )
+    return layout or reading.layout or "torch"
+
+
 @dataclass(frozen=True)
 class _Tensor:
     """A tensor of known role, and what `auto` was told."""
@@ -180,6 +197,20 @@ class _Tensor:
     family: Family
     activation: str | None
     layers: int | None
+
+    def check_sides(self) -> None:
+        """Raise ValueError where the side that the name says is longer is the shorter one."""
+        if not self.reading.wider or len(self.dims) != 2:
+            return
+        outputs, inputs = self.dims if self.layout == "torch" else self.dims[::-1]
+        longer = "outputs" if outputs > inputs else "inputs"
+        if outputs != inputs and longer != self.reading.wider:
+            other = "torch" if self.layout != "torch" else "keras"
+            raise ValueError(
+                f"{self.reading.role}, {self.reading.why}: {inputs} inputs and {outputs} outputs "
+                f"in layout {self.layout!r}, where the {self.reading.wider} should be no fewer; "
+                f"give layout={other!r} if it lies the other way round, or a scheme of its own"
+            )
 
     def by_activation(self) -> tuple[Scheme, str]:
         return self._scaled(self.family, self._behind())

@@ -74,8 +74,9 @@ def torchtitan_output(*, width: int) -> Rule:
         ValueError: width below 1.
 
     Source:
-        torchtitan 0.3.0; OLMo-core 3.0.0 with all methods but ``normal``, OLMo 0.6.0 with
-        ``mitchell`` and ``full_megatron``.
+        torchtitan 0.3.0; OLMo-core 3.0.0 with ``llama``, ``llama_depth``, ``normalized`` and
+        ``fan_in``; OLMo 0.6.0 with ``mitchell`` and ``full_megatron``.  Who differs: torchtitan's
+        Qwen 3 is normal(0.02), OLMo-core's ``normal`` is `olmo_core`.
 
     >>> torchtitan_output(width=4096).distribution((128256, 4096)).sigma
     0.015625
@@ -107,8 +108,10 @@ def olmo_core(std: float = 0.02, *, layers: int | None = None, layer: int | None
         ValueError: std negative or not finite, layers below 1, layer below 0, or both given.
 
     Source:
-        OLMo-core 3.0.0, ``InitMethod``.  For its ``normalized`` see `ngpt`; its ``fan_in`` is
-        `mitchell` without a layer.
+        OLMo et al. (2024), "2 OLMo 2 Furious", arXiv:2501.00656; OLMo-core 3.0.0, ``InitMethod``.
+        For its ``normalized`` see `ngpt`; its ``fan_in`` is `mitchell` without a layer.  Who
+        differs: `torchtitan` has `layer` too, but truncates at 2 and not at 3 sigma; OLMo 0.6.0's
+        ``normal`` does not truncate unless told to.
 
     >>> olmo_core(layers=50).distribution((4096, 11008)).sigma
     0.002
@@ -141,13 +144,14 @@ def mitchell(*, layer: int | None = None, **options: Unpack[FanOptions]) -> Rule
 
     Args:
         layer: the block's index, the first is 0.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: layer below 0, an unknown layout, a shape without fans.
 
     Source:
         Groeneveld et al. (2024), "OLMo", arXiv:2402.00838; OLMo 0.6.0, ``InitFnType.mitchell``.
+        Who differs: OLMo-core's ``fan_in`` has no depth, and embeddings of normal(1).
 
     >>> mitchell(layer=7).distribution((4096, 11264)).sigma == (2 * 11264 * 8) ** -0.5
     True

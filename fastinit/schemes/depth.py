@@ -76,7 +76,7 @@ def deepnorm(
     Args:
         encoder_layers, decoder_layers: of the whole model, >= 1; leave out what it has not.
         part: "encoder" or "decoder", where the tensor is, in a model that has both.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: no layers given, or below 1; a part that is missing, unknown or has no layers;
@@ -158,14 +158,15 @@ def fixup(*, layers: int, branch_layers: int = 2, **options: Unpack[FanOptions])
     Args:
         layers: L, residual branches in the network (16 in ResNet-50), >= 1.
         branch_layers: m, layers in a branch, >= 2: 2 in a basic block, 3 in a bottleneck.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: layers below 1, branch_layers below 2, an unknown layout, a shape without fans.
 
     Source:
         Zhang, Dauphin, Ma (2019), "Fixup initialization", arXiv:1901.09321.  The paper multiplies
-        a standard rule; which one is as in the authors' ``fixup_resnet_imagenet.py``.
+        a standard rule; which one is as in the authors' ``fixup_resnet_imagenet.py``.  Who
+        differs: `kaiming_normal` takes fan_in if not told otherwise.
 
     >>> fixup(layers=16, branch_layers=3).distribution((128, 64, 1, 1)).std
     0.0625
@@ -214,14 +215,16 @@ def t_fixup(
     Args:
         encoder_layers: N_e, layers of the encoder, >= 1, for a tensor in it.
         decoder_layers: N_d, layers of the decoder, >= 1, for a tensor in it.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: not exactly one of them, or below 1; an unknown layout, a shape without fans.
 
     Source:
         Huang, Pérez, Ba, Volkovs (2020), "Improving transformer optimization through better
-        initialization", https://proceedings.mlr.press/v119/huang20f.html; the authors' code.
+        initialization", https://proceedings.mlr.press/v119/huang20f.html; the authors' code, for
+        fairseq.  Who differs: the paper only says Xavier; that it is uniform, and the gain of
+        query and key, are the code's.
 
     >>> round(t_fixup(decoder_layers=9).distribution((100, 50)).high, 4)  # 0.2 / 3
     0.0667
@@ -251,7 +254,8 @@ def t_fixup_embedding(
     Raises:
         ValueError: not exactly one of the two, or below 1; width below 1.
 
-    Source: as for `t_fixup`.
+    Source:
+        As for `t_fixup`.  Who differs: fairseq's embeddings, the base, lack (9 N)^(-1/4).
 
     >>> t_fixup_embedding(width=1024, encoder_layers=9).distribution((32000, 1024)).std
     0.010416666666666666
@@ -273,7 +277,7 @@ def ds_init(*, layer: int, alpha: float = 1.0, **options: Unpack[FanOptions]) ->
     Args:
         layer: the block's index, the first is 0 (the paper counts from 1).
         alpha: factor on the standard deviation, >= 0.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: layer below 0, alpha negative or not finite, an unknown layout, a shape without
@@ -281,7 +285,8 @@ def ds_init(*, layer: int, alpha: float = 1.0, **options: Unpack[FanOptions]) ->
 
     Source:
         Zhang, Titov, Sennrich (2019), "Improving deep transformer with depth-scaled initialization
-        and merged attention", arXiv:1908.11365.
+        and merged attention", arXiv:1908.11365.  Who differs: `depth_scaled_normal` and its like
+        look at no fan, have 2 (layer + 1) under the root and are for output projections alone.
 
     >>> ds_init(layer=3).distribution((100, 50)).high
     0.1

@@ -29,11 +29,15 @@ def gain(nonlinearity: str, param: float | None = None) -> float:
         param: the negative slope of leaky_relu, 0.01 if not given; no other takes one.
 
     Raises:
-        ValueError: an unknown name, or a `param` that the nonlinearity does not take.
+        ValueError: an unknown name, a slope that is not finite, or a `param` that the nonlinearity
+            does not take.
 
     Source:
-        ``torch.nn.init.calculate_gain``.  relu: He, Zhang, Ren, Sun (2015), arXiv:1502.01852.
-        selu's 3/4 is empirical; Klambauer et al. (2017), arXiv:1706.02515, use lecun_normal.
+        ``torch.nn.init.calculate_gain``, PyTorch 2.13.  relu: He, Zhang, Ren, Sun (2015),
+        "Delving deep into rectifiers", arXiv:1502.01852.  tanh's 5/3 has no published source: it
+        is PyTorch's.  selu's 3/4 is empirical.  Who differs: Klambauer et al. (2017),
+        "Self-normalizing neural networks", arXiv:1706.02515, have 1 for selu.  PyTorch ignores a
+        `param` that is not needed and does not know "identity"; JAX and Keras have no gains.
 
     >>> gain("leaky_relu", 1.0)
     1.0

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from fastinit.distributions import Distribution
 from fastinit.fans import Axes, FanRule
 from fastinit.matrices import Hadamard, Matrix, Points
@@ -29,8 +27,9 @@ def identity(gain: float = 1.0, *, batch_axis: Axes = ()) -> Rule:
         ValueError: gain not finite, or a shape of other than two axes beside the batch axes.
 
     Source:
-        ``torch.nn.init.eye_``, which has no gain, and ``keras.initializers.Identity``.  For
-        recurrent weights: Le, Jaitly, Hinton (2015), arXiv:1504.00941.  JAX has none.
+        ``torch.nn.init.eye_`` and ``keras.initializers.Identity``.  For recurrent weights: Le,
+        Jaitly, Hinton (2015), "A simple way to initialize recurrent networks of rectified linear
+        units", arXiv:1504.00941.  Who differs: PyTorch has no gain; JAX has no such function.
 
     >>> import fastinit as fi
     >>> fi.array((2, 3), fi.identity(), seed=0, name="w").tolist()
@@ -49,7 +48,8 @@ def identity(gain: float = 1.0, *, batch_axis: Axes = ()) -> Rule:
             )
         steps = strides(dims)
         loops = [(steps[first] + steps[second], min(dims[first], dims[second]))]
-        return _points(dims, gain, 0, loops + [(steps[axis], dims[axis]) for axis in batch])
+        loops += [(steps[axis], dims[axis]) for axis in batch]
+        return Points(dims, 0, tuple(loops), gain)
 
     return rule
 
@@ -75,8 +75,8 @@ def dirac(groups: int = 1, *, layout: str = "torch") -> Rule:
 
     Source:
         ``torch.nn.init.dirac_``; Zagoruyko and Komodakis (2017), "DiracNets", arXiv:1706.00388.
-        JAX and Keras have none; JAX's `delta_orthogonal` takes (k - 1) // 2, another tap of an
-        even kernel.
+        Who differs: JAX and Keras have none; JAX's `delta_orthogonal` takes (k - 1) // 2, another
+        tap of an even kernel.
 
     >>> import fastinit as fi
     >>> fi.array((2, 2, 3), fi.dirac(), seed=0, name="w").tolist()
@@ -93,7 +93,7 @@ def dirac(groups: int = 1, *, layout: str = "torch") -> Rule:
         steps, each = strides(dims), dims[outputs] // groups
         diagonal = steps[outputs] + steps[inputs], min(each, dims[inputs])
         middle = sum(dims[axis] // 2 * steps[axis] for axis in kernel)
-        return _points(dims, 1.0, middle, [(each * steps[outputs], groups), diagonal])
+        return Points(dims, middle, ((each * steps[outputs], groups), diagonal), 1.0)
 
     return rule
 
@@ -118,7 +118,8 @@ def zero_hadamard(*, layout: str = "torch") -> Rule:
 
     Source:
         Zhao, Schäfer, Anandkumar (2022), "ZerO Initialization: Initializing Neural Networks with
-        only Zeros and Ones", algorithm 1, arXiv:2110.12661; the factor as in the authors' code.
+        only Zeros and Ones", arXiv:2110.12661; the factor as in the authors' code.  Who differs:
+        some implementations of the paper's algorithm have a factor larger by sqrt(2).
 
     >>> import fastinit as fi
     >>> fi.array((4, 2), fi.zero_hadamard(), seed=0, name="w").tolist()
@@ -137,15 +138,6 @@ def zero_hadamard(*, layout: str = "torch") -> Rule:
         inputs, outputs = shape if inputs_first else shape[::-1]
         if outputs > inputs:
             return Hadamard(shape, math.sqrt(0.5 ** (outputs - 1).bit_length()))
-        return _points(shape, 1.0, 0, [(shape[1] + 1, min(shape))])
+        return Points(shape, 0, ((shape[1] + 1, min(shape)),), 1.0)
 
     return rule
-
-
-def _points(dims: Dims, value: float, offset: int, loops: list[tuple[int, int]]) -> Points:
-    """`value` at offset + the sum of step * index, over all indices of each (step, count)."""
-    positions = np.array([offset], np.int64)
-    for step, count in loops:
-        places = step * np.arange(count, dtype=np.int64)
-        positions = np.add.outer(positions, places).reshape(-1)
-    return Points(dims, np.sort(positions), value)

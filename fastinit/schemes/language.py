@@ -54,8 +54,9 @@ def gpt2_residual(std: float = 0.02, *, layers: int) -> Rule:
 
     Source:
         Radford, Wu, Child, Luan, Amodei, Sutskever (2019), "Language models are unsupervised
-        multitask learners"; Hugging Face's ``modeling_gpt2``, nanoGPT.  The same rule as
-        `megatron_scaled_normal` with its defaults.
+        multitask learners"; ``modeling_gpt2`` of Hugging Face's transformers 5.23; nanoGPT.  The
+        same rule as `megatron_scaled_normal` with its defaults.  Who differs: OpenAI's own
+        ``model.py`` does not narrow these layers, and gives position embeddings std 0.01.
 
     >>> gpt2_residual(layers=50).distribution((1600, 6400)).std
     0.002
@@ -75,7 +76,8 @@ def megatron_scaled_normal(
               \sqrt{\text{width\_multiplier}}}
 
     For attention's ``linear_proj`` and the MLP's ``linear_fc2``.  All others are normal(std), the
-    vocabulary's output layer too; biases are 0.
+    vocabulary's output layer too, and the embedding unless it has a std of its own
+    (``embedding_init_method_std``); biases are 0.
 
     Args:
         std: standard deviation of the other layers, >= 0 (``init_method_std``).
@@ -83,16 +85,17 @@ def megatron_scaled_normal(
         multiplier: layers of a block that write to the residual stream, > 0; Megatron takes 1 for
             hybrid models.
         width_multiplier: width / base width under muP, > 0; the other hidden weights are then
-            `mup_normal`, the embedding and the output layer still normal(std).
+            `mup_normal`, the embedding and the output layer both normal of the embedding's std.
 
     Raises:
         ValueError: std negative or not finite, layers below 1, a multiplier not above 0 or not
             finite.
 
     Source:
-        Shoeybi et al. (2019), "Megatron-LM", arXiv:1909.08053; ``megatron.core.utils``, where muP
-        has a function of its own, ``mup_scaled_init_method_normal``.  GPT-NeoX's
-        ``scaled_normal`` is the same, its ``single_residual_scaled_normal`` has multiplier 1.
+        Shoeybi et al. (2019), "Megatron-LM", arXiv:1909.08053; Megatron Core 0.16.1,
+        ``megatron.core.utils``.  muP came later, as ``mup_scaled_init_method_normal``.  Who
+        differs: not GPT-NeoX's ``scaled_normal``, nor nanotron's row-parallel layers; GPT-NeoX's
+        ``single_residual_scaled_normal`` has multiplier 1.
 
     >>> megatron_scaled_normal(layers=2, width_multiplier=4).distribution((512, 2048)).std
     0.005
@@ -120,10 +123,12 @@ def depth_scaled_normal(std: float = 0.02, *, layer: int) -> Rule:
         ValueError: std negative or not finite, layer below 0.
 
     Source:
-        The same as BEiT's, EVA's and timm's ``fix_init_weight``, which divides ``attn.proj`` and
-        ``mlp.fc2`` by this root after their init: give their std here.  Who differs: `torchtitan`
-        and `olmo_core` truncate; so does lingua, ``current_depth``, whose attention output keeps
-        the bounds of the layer before it was divided; `gpt2_residual` takes the model's depth.
+        Bao, Dong, Piao, Wei (2021), "BEiT", arXiv:2106.08254; Fang et al. (2022), "EVA",
+        arXiv:2211.07636; both as in timm 1.0.31's ``fix_init_weight``, which divides ``attn.proj``
+        and ``mlp.fc2`` by this root after their init: give their std here.  Who differs:
+        `torchtitan` and `olmo_core` truncate; so does facebookresearch/lingua's
+        ``current_depth``, whose attention output keeps the bounds of the layer before it was
+        divided; `gpt2_residual` takes the model's depth.
 
     >>> depth_scaled_normal(layer=49).distribution((4096, 11008)).std
     0.002
@@ -191,7 +196,7 @@ def wang_init(*, width: int, layers: int) -> Rule:
 
 @maker
 def ngpt(*, width: int, layers: int | None = None) -> Rule:
-    r"""nGPT's weights before they are normalised.
+    r"""Weights of nGPT before they are normalised.
 
     .. math:: w \sim \mathcal N(0, \sigma^2), \quad \sigma = \frac{1}{\sqrt{\text{width}}}
               \text{ or } \frac{1}{\sqrt{\text{width}} \sqrt{2 \, \text{layers}}}
@@ -240,9 +245,10 @@ def dummy(low: float = -1e-3, high: float = 1e-3) -> Rule:
         ValueError: not finite, or low > high.
 
     Source:
-        vLLM's ``initialize_dummy_weights``.  Who differs: theirs start the same generator for each
-        tensor, so that tensors of equal size are equal; here every tensor has its own values.
-        SGLang sets scales of quantised weights (``weight_scale_inv``, ``weight_scale_2``) to 1.
+        ``initialize_dummy_weights`` of vLLM (its main branch in 2026) and SGLang 0.5.23.  Who
+        differs: theirs start the same generator for each tensor, so that tensors of equal size
+        are equal; here every tensor has its own values.  SGLang sets scales of quantised weights
+        (``weight_scale_inv``, ``weight_scale_2``) to 1.
 
     >>> dummy().distribution((4096, 4096)).high
     0.001

@@ -27,8 +27,8 @@ def orthogonal(
 
     The matrix is uniformly (Haar) distributed.  It is made in float32, or float64 for a float64
     tensor, of the tensor's standard normals, and rounded to the dtype at the end.  All of it is
-    made at the first draw, so memory is about three times the tensor's; a region is cut out of it.
-    The normals are the stream's, to the bit; the matrix is equal to rounding across machines.
+    made at the first draw, so beside the tensor it needs a copy in that type, and about a third of
+    one to work in; a region is cut out of it.  The normals are the stream's, to the bit; the matrix is equal to rounding across machines.
 
     Args:
         gain: factor on the matrix, >= 0; see `fastinit.gain`.
@@ -42,7 +42,8 @@ def orthogonal(
             axes; an axis that does not exist or is a batch axis.
 
     Source:
-        Saxe, McClelland, Ganguli (2013), arXiv:1312.6120; ``torch.nn.init.orthogonal_``,
+        Saxe, McClelland, Ganguli (2013), "Exact solutions to the nonlinear dynamics of learning in
+        deep linear neural networks", arXiv:1312.6120; ``torch.nn.init.orthogonal_``,
         ``jax.nn.initializers.orthogonal``, ``keras.initializers.Orthogonal``: the same
         distribution.  Method: Stewart (1980), "The efficient generation of random orthogonal
         matrices", doi:10.1137/0717034; signs as in Mezzadri (2007), arXiv:math-ph/0609050.  Who
@@ -83,8 +84,9 @@ def delta_orthogonal(gain: float = 1.0, *, layout: str = "torch") -> Rule:
             an unknown layout.
 
     Source:
-        Xiao, Bahri, Sohl-Dickstein, Schoenholz, Pennington (2018), arXiv:1806.05393;
-        ``jax.nn.initializers.delta_orthogonal``.  PyTorch and Keras have none.
+        Xiao, Bahri, Sohl-Dickstein, Schoenholz, Pennington (2018), "Dynamical isometry and a mean
+        field theory of CNNs", arXiv:1806.05393; ``jax.nn.initializers.delta_orthogonal``.  Who
+        differs: JAX cuts a square matrix, of the same distribution; PyTorch and Keras have none.
 
     >>> import fastinit as fi
     >>> w = fi.array((8, 4, 3, 3), fi.delta_orthogonal(), seed=0, name="w")
@@ -127,9 +129,9 @@ def sparse(sparsity: float, std: float = 0.01) -> Rule:
     at all of these words once.
 
     Source:
-        Martens (2010), "Deep learning via Hessian-free optimization", section 5;
-        ``torch.nn.init.sparse_``, whose zeros do not follow its `generator`.  JAX and Keras have
-        none.
+        Martens (2010), "Deep learning via Hessian-free optimization",
+        https://icml.cc/Conferences/2010/papers/458.pdf; ``torch.nn.init.sparse_``.  Who differs:
+        its zeros do not follow its `generator`.  JAX and Keras have none.
 
     >>> import fastinit as fi
     >>> w = fi.array((10, 4), fi.sparse(0.25), seed=0, name="w")
@@ -143,8 +145,14 @@ def sparse(sparsity: float, std: float = 0.01) -> Rule:
     def rule(dims: Dims) -> Distribution:
         if len(dims) != 2:
             raise ValueError(f"shape {dims} has {len(dims)} axes: sparse needs (rows, columns)")
-        if max(dims) >= 2**32 or dims[0] * dims[1] >= 2**62:
-            raise ValueError(f"shape {dims} is too large: sparse reaches 2**62 elements")
+        if max(dims) >= 2**32:
+            raise ValueError(
+                f"shape {dims} has an axis of {max(dims)}: sparse takes axes below 2**32"
+            )
+        if dims[0] * dims[1] >= 2**62:
+            raise ValueError(
+                f"shape {dims} has {dims[0] * dims[1]} elements: sparse takes less than 2**62"
+            )
         return SparseNormal(dims, math.ceil(sparsity * dims[0]), normal)
 
     return rule
@@ -161,17 +169,22 @@ def spectral_normalised(gain: float = 1.0, *, layout: str = "torch", batch_axis:
     are made at the first draw, so memory is the whole tensor's; the norm is equal to rounding
     across machines.
 
+    The distribution's `std` is the norm over sqrt(rows) + sqrt(columns), which large matrices tend
+    to; it is exact for matrices of one row or one column.
+
     Args:
         gain: factor on the spectral norm, >= 0.
         layout: "torch", (out, in, \*kernel), or "jax" and "keras", (\*kernel, in, out).
         batch_axis: axes that stack matrices, each with a norm of its own; the first axes.
 
     Raises:
-        ValueError: gain negative or not finite, a shape without fans, batch axes elsewhere.
+        ValueError: gain negative or not finite, a shape without fans, batch axes elsewhere; a norm
+            beyond 5e30 (float64: 9e291), which scaled normals might overflow on the way to.
 
     Source:
         Yang, Simon, Bernstein (2023), "A spectral condition for feature learning",
-        arXiv:2310.17813, condition 1.  `spectral` meets it on average, without a norm.
+        arXiv:2310.17813.  Who differs: `spectral` meets their condition without a norm, up to a
+        factor that does not grow with the width; no framework has either.
 
     >>> import numpy as np
     >>> import fastinit as fi
@@ -185,7 +198,11 @@ def spectral_normalised(gain: float = 1.0, *, layout: str = "torch", batch_axis:
     def rule(dims: Dims) -> Distribution:
         _, outputs, batch = fan_rule.axes(dims)
         if sorted(batch) != list(range(len(batch))):
-            raise ValueError(f"batch_axis={batch_axis} of shape {dims}: must be the first axes")
+            first = tuple(range(len(batch)))
+            raise ValueError(
+                f"batch_axis={batch_axis} of shape {dims}: must be the first axes; "
+                f"take a tensor whose batch axes are {first}, or spectral(), which needs no norm"
+            )
         fan_in, fan_out = fan_rule.of(dims)
         norm = gain * math.sqrt(fan_out / fan_in) if fan_in else 0.0
         return SpectralNormal(dims, len(batch), outputs[0], norm)
@@ -195,8 +212,14 @@ def spectral_normalised(gain: float = 1.0, *, layout: str = "torch", batch_axis:
 
 def _column_axis(dims: Dims, batch: list[int], column_axis: int) -> int:
     if not -len(dims) <= column_axis < len(dims):
-        raise ValueError(f"column_axis {column_axis} does not exist in shape {dims}")
+        raise ValueError(
+            f"column_axis {column_axis} does not exist in shape {dims}: "
+            f"choose from {-len(dims)} to {len(dims) - 1}"
+        )
     axis = column_axis % len(dims)
     if axis in batch:
-        raise ValueError(f"column_axis {column_axis} of shape {dims} is a batch axis")
+        rest = ", ".join(str(axis) for axis in range(len(dims)) if axis not in batch)
+        raise ValueError(
+            f"column_axis {column_axis} of shape {dims} is a batch axis: choose from {rest}"
+        )
     return axis

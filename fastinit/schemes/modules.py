@@ -22,7 +22,7 @@ def torch_linear(**options: Unpack[FanOptions]) -> Rule:
     kaiming_uniform(a=sqrt(5)), rounded as PyTorch rounds it.  The bias is `torch_bias`.
 
     Args:
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: an unknown layout, a shape without fans.
@@ -31,7 +31,8 @@ def torch_linear(**options: Unpack[FanOptions]) -> Rule:
         ``torch.nn.Linear.reset_parameters``, PyTorch 2.13.  A transposed convolution's weight is
         (in, out / groups, \*kernel), and PyTorch takes its second axis for inputs there too: leave
         `transposed` out to do the same.  Of ``torch.nn.MultiheadAttention`` only ``out_proj`` is
-        this; its packed ``in_proj_weight`` is xavier_uniform(), its biases are zeros().
+        this; its packed ``in_proj_weight`` is xavier_uniform(), its biases are zeros().  Who
+        differs: Keras's layers have `glorot_uniform`, Flax's `lecun_normal`.
 
     >>> round(torch_linear().distribution((128, 64, 2, 2)).high, 15)
     0.0625
@@ -60,7 +61,8 @@ def torch_bias(*, fan_in: int) -> Rule:
         ValueError: fan_in below 0.
 
     Source:
-        ``torch.nn.Linear.reset_parameters``, PyTorch 2.13.
+        ``torch.nn.Linear.reset_parameters``, PyTorch 2.13.  Who differs: Keras's and Flax's
+        biases are zeros().
 
     >>> torch_bias(fan_in=64).distribution((256,)).high
     0.125
@@ -81,7 +83,7 @@ def torch_bilinear() -> Rule:
         ValueError: a shape of other than three axes.
 
     Source:
-        ``torch.nn.Bilinear.reset_parameters``, PyTorch 2.13.
+        ``torch.nn.Bilinear.reset_parameters``, PyTorch 2.13.  Keras and Flax have no such layer.
 
     >>> torch_bilinear().distribution((8, 64, 32)).high
     0.125

@@ -21,7 +21,9 @@ def uniform(low: float, high: float) -> Rule:
     Raises:
         ValueError: not finite, or low > high.
 
-    Who differs: PyTorch's is half-open; JAX's ``uniform(scale)`` is one-sided, [0, scale).
+    Source:
+        ``torch.nn.init.uniform_``, ``keras.initializers.RandomUniform``.  Who differs: both leave
+        `high` out; JAX's ``uniform(scale)`` is one-sided, [0, scale).
 
     >>> print(uniform(-0.1, 0.1))
     uniform(low=-0.1, high=0.1)
@@ -44,8 +46,10 @@ def normal(std: float = 1.0, *, mean: float = 0.0) -> Rule:
         ValueError: not finite, or std < 0.
 
     A value comes from one 32-bit word, so none is further out than 6.34 sigma (float64: 9.16).
-    Who differs: PyTorch and NumPy take the mean first, so here `mean` goes by name alone.  JAX's
-    default std is 0.01, Keras's 0.05.
+
+    Source:
+        ``torch.nn.init.normal_``.  Who differs: PyTorch and NumPy take the mean first, so here
+        `mean` goes by name alone.  JAX's default std is 0.01, Keras's 0.05.
 
     >>> print(normal(std=0.02))
     normal(std=0.02)
@@ -65,6 +69,10 @@ def truncated_normal(
 ) -> Rule:
     r"""The normal distribution given that it lies between two bounds.
 
+    .. math:: w \sim \mathcal N(\text{mean}, \sigma^2) \text{ given }
+              \text{low} \le (w - \text{mean}) / \sigma \le \text{high}, \quad
+              \sigma = \text{std} \text{ or, corrected, } \text{std} / s
+
     Args:
         std: standard deviation of the bell before it is truncated; with `corrected`, of the
             values that come out.
@@ -75,12 +83,13 @@ def truncated_normal(
 
     Raises:
         ValueError: not low < high, an interval that begins beyond 13 sigma or is narrower than
-            2**-10, std < 0 or not finite.
+            2**-10, std < 0, std or mean not finite.
 
-    Who differs: PyTorch's ``trunc_normal_(a, b)`` takes absolute bounds (its default, -2 and 2,
-    cuts nothing off at std 0.02) and does not correct: its a and b are low = a / std and
-    high = b / std here.  JAX's ``truncated_normal`` has these bounds and does not correct; its
-    ``variance_scaling`` does.
+    Source:
+        ``jax.nn.initializers.truncated_normal``, which does not correct (``variance_scaling``
+        does).  Who differs: PyTorch's ``trunc_normal_(a, b)`` takes absolute bounds (its default,
+        -2 and 2, cuts nothing off at std 0.02) and does not correct: for mean 0, its a and b are
+        low = a / std and high = b / std here.  Keras's bounds are 2 sigma, uncorrected.
 
     >>> print(truncated_normal(std=0.02, low=-3, high=3))
     truncated_normal(std=0.02, low=-3, high=3)
@@ -104,6 +113,10 @@ def clipped_normal(
 ) -> Rule:
     r"""min(max(normal, low), high): what lies outside the bounds sits on them.
 
+    .. math:: w = \text{mean} + \sigma \min(\max(z, \text{low}), \text{high}), \quad
+              z \sim \mathcal N(0, 1), \quad
+              \sigma = \text{std} \text{ or, corrected, } \text{std} / s
+
     Another distribution than the truncated one: at 2 sigma each bound holds 2.28 % of the mass.
 
     Args:
@@ -115,8 +128,12 @@ def clipped_normal(
             to [low, high]: 0.9594 at 2 sigma, 0.9975 at 3.
 
     Raises:
-        ValueError: not low < high, std < 0 or not finite, or `corrected` where next to no mass
-            lies between the bounds.
+        ValueError: not low < high, std < 0, std or mean not finite, or `corrected` where next to
+            no mass lies between the bounds.
+
+    Source:
+        None: no framework has it as an initialiser.  What others call truncated is
+        `truncated_normal`.
 
     >>> print(clipped_normal(std=0.02, corrected=True))
     clipped_normal(std=0.02, corrected=True)
@@ -136,7 +153,19 @@ def clipped_normal(
 
 @maker
 def constant(value: float) -> Rule:
-    """The same value everywhere, rounded to the dtype; it must be finite there.
+    r"""The same value everywhere.
+
+    .. math:: w = \text{value}
+
+    Args:
+        value: finite; it is rounded to the dtype.
+
+    Raises:
+        ValueError: not finite; when it meets a dtype, beyond its largest number.
+
+    Source:
+        ``torch.nn.init.constant_``, ``jax.nn.initializers.constant``.  Who differs: Keras's
+        ``Constant`` is 0 if no value is given.
 
     >>> print(constant(0.5))
     constant(value=0.5)
@@ -147,7 +176,9 @@ def constant(value: float) -> Rule:
 
 @maker
 def zeros() -> Rule:
-    """Zero everywhere: biases.
+    """Zero everywhere, w = 0: biases.
+
+    Source: ``torch.nn.init.zeros_``; the same in JAX and Keras.
 
     >>> print(zeros())
     zeros()
@@ -157,7 +188,9 @@ def zeros() -> Rule:
 
 @maker
 def ones() -> Rule:
-    """One everywhere: the scales of normalisation layers.
+    """One everywhere, w = 1: the scales of normalisation layers.
+
+    Source: ``torch.nn.init.ones_``; the same in JAX and Keras.
 
     >>> print(ones())
     ones()

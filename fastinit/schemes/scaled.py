@@ -30,14 +30,15 @@ def variance_scaling(
         mode: "fan_in", "fan_out", "fan_avg" or "fan_geo_avg".
         distribution: "truncated_normal" (at 2 sigma, corrected, so that the values have this
             variance), "normal" or "untruncated_normal" (plain), or "uniform".
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: scale negative or not finite, an unknown mode, distribution or layout; when
             it meets a shape, one without such axes.
 
     Source:
-        ``jax.nn.initializers.variance_scaling``.  Who differs: Keras's "normal" is truncated.
+        ``jax.nn.initializers.variance_scaling``.  Who differs: Keras's "normal" is truncated,
+        and it has no "fan_geo_avg".
 
     >>> variance_scaling(2.0, "fan_avg", "uniform").distribution((300, 100)).high
     0.17320508075688773
@@ -57,7 +58,7 @@ def xavier_uniform(
 
     Args:
         gain: factor on the standard deviation, >= 0; see `fastinit.gain`.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: gain negative or not finite, an unknown layout, a shape without fans.
@@ -65,7 +66,9 @@ def xavier_uniform(
     Source:
         Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward
         neural networks", eq. 16, https://proceedings.mlr.press/v9/glorot10a.html;
-        ``torch.nn.init.xavier_uniform_``.
+        ``torch.nn.init.xavier_uniform_``.  Who differs: Keras's and JAX's `glorot_uniform` (JAX
+        also calls it ``xavier_uniform``) has no gain and rounds in another order: the last bit
+        may differ.
 
     >>> xavier_uniform().distribution((100, 50)).high
     0.2
@@ -107,15 +110,17 @@ def kaiming_uniform(
         a: the slope of leaky_relu below zero; other nonlinearities ignore it, as in PyTorch.
         mode: "fan_in" keeps the forward variance, "fan_out" the backward one.
         nonlinearity: sets the gain; see `fastinit.gain`.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
-        ValueError: an unknown mode, nonlinearity or layout, a shape without fans.
+        ValueError: `a` not finite, an unknown mode, nonlinearity or layout, a shape without fans.
 
     Source:
         He, Zhang, Ren, Sun (2015), "Delving deep into rectifiers", eq. 10 and 15,
         arXiv:1502.01852; ``torch.nn.init.kaiming_uniform_``.  ``torch.nn.Linear`` uses
-        a = sqrt(5), which makes b = 1 / sqrt(fan_in).
+        a = sqrt(5), which makes b = 1 / sqrt(fan_in).  Who differs: Keras's and JAX's `he_uniform`
+        (JAX also calls it ``kaiming_uniform``) takes neither slope nor mode, and rounds in another
+        order.
 
     >>> kaiming_uniform().distribution((128, 600)).high
     0.1
@@ -149,7 +154,18 @@ def kaiming_normal(
 def glorot_uniform(**options: Unpack[FanOptions]) -> Rule:
     r"""Uniform weights of variance 2 / (fan_in + fan_out); Keras's and JAX's name.
 
-    The same as `xavier_uniform` with gain 1; see there.
+    .. math:: w \sim \mathcal U[-a, a], \quad a = \sqrt{6 / (f_\text{in} + f_\text{out})}
+
+    Args:
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+
+    Raises:
+        ValueError: an unknown layout, a shape without fans.
+
+    Source:
+        Glorot and Bengio (2010), as for `xavier_uniform`; ``keras.initializers.GlorotUniform``,
+        ``jax.nn.initializers.glorot_uniform``.  Who differs: `xavier_uniform`, PyTorch's, rounds
+        in another order: the last bit may differ.
 
     >>> glorot_uniform().distribution((100, 50)).high
     0.2
@@ -161,13 +177,12 @@ def glorot_uniform(**options: Unpack[FanOptions]) -> Rule:
 def glorot_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 2 / (fan_in + fan_out); Keras's and JAX's convention.
 
-    Truncated at 2 sigma of a bell widened by 1 / 0.8796, so that the values have this variance.
+    .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 2 \sigma, \quad
+              \sigma = \sqrt{2 / (f_\text{in} + f_\text{out})} \, / \, 0.8796
 
-    Args:
-        options: how the fans follow from the shape; see `fastinit.fans`.
+    The bell is widened so that the values have this variance.
 
-    Raises:
-        ValueError: an unknown layout, a shape without fans.
+    Args and errors as for `glorot_uniform`.
 
     Source:
         Glorot and Bengio (2010), as for `xavier_uniform`; ``keras.initializers.GlorotNormal``,
@@ -184,7 +199,14 @@ def glorot_normal(**options: Unpack[FanOptions]) -> Rule:
 def he_uniform(**options: Unpack[FanOptions]) -> Rule:
     r"""Uniform weights of variance 2 / fan_in; Keras's and JAX's name.
 
-    The same as `kaiming_uniform` with its defaults; see there.
+    .. math:: w \sim \mathcal U[-a, a], \quad a = \sqrt{6 / f_\text{in}}
+
+    Args and errors as for `glorot_uniform`.
+
+    Source:
+        He et al. (2015), as for `kaiming_uniform`; ``keras.initializers.HeUniform``,
+        ``jax.nn.initializers.he_uniform``.  Who differs: `kaiming_uniform`, PyTorch's, rounds in
+        another order: the last bit may differ.
 
     >>> he_uniform().distribution((128, 600)).high
     0.1
@@ -196,7 +218,10 @@ def he_uniform(**options: Unpack[FanOptions]) -> Rule:
 def he_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 2 / fan_in; Keras's and JAX's convention.
 
-    Args and errors as for `glorot_normal`; truncated and corrected like it.
+    .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 2 \sigma, \quad
+              \sigma = \sqrt{2 / f_\text{in}} \, / \, 0.8796
+
+    Args and errors as for `glorot_uniform`.
 
     Source:
         He, Zhang, Ren, Sun (2015), "Delving deep into rectifiers", arXiv:1502.01852;
@@ -213,11 +238,14 @@ def he_normal(**options: Unpack[FanOptions]) -> Rule:
 def lecun_uniform(**options: Unpack[FanOptions]) -> Rule:
     r"""Uniform weights of variance 1 / fan_in; Keras's and JAX's name.
 
-    Args and errors as for `glorot_normal`.
+    .. math:: w \sim \mathcal U[-a, a], \quad a = \sqrt{3 / f_\text{in}}
+
+    Args and errors as for `glorot_uniform`.
 
     Source:
         LeCun, Bottou, Orr, Mueller (1998), "Efficient BackProp", eq. 16,
-        doi:10.1007/3-540-49430-8_2.  PyTorch has no such function.
+        doi:10.1007/3-540-49430-8_2; ``keras.initializers.LecunUniform``,
+        ``jax.nn.initializers.lecun_uniform``.  Who differs: nobody; PyTorch has no such function.
 
     >>> lecun_uniform().distribution((128, 300)).high
     0.1
@@ -229,8 +257,15 @@ def lecun_uniform(**options: Unpack[FanOptions]) -> Rule:
 def lecun_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 1 / fan_in; Keras's and JAX's convention.
 
-    Args and errors as for `glorot_normal`, source as for `lecun_uniform`.  The usual rule before
-    SELU (Klambauer et al. 2017, arXiv:1706.02515).
+    .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 2 \sigma, \quad
+              \sigma = \sqrt{1 / f_\text{in}} \, / \, 0.8796
+
+    Args and errors as for `glorot_uniform`.
+
+    Source:
+        LeCun et al. (1998), as for `lecun_uniform`; ``keras.initializers.LecunNormal``,
+        ``jax.nn.initializers.lecun_normal``.  Who differs: `selu_normal` is not truncated; PyTorch
+        has no such function.
 
     >>> round(lecun_normal().distribution((8, 256)).std, 12)
     0.0625

@@ -53,7 +53,8 @@ def mup_normal(std: float = 1.0, *, width_multiplier: float) -> Rule:
 
     Source:
         Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's ``normal_``,
-        which tells which axes grow from the base model.
+        which tells which axes grow from the base model.  Who differs: not Megatron's muP, but it
+        narrows output projections further; see `megatron_scaled_normal`.
 
     >>> mup_normal(0.02, width_multiplier=4).distribution((4096, 4096)).std
     0.01
@@ -73,7 +74,12 @@ def mup_uniform(bound: float, *, width_multiplier: float) -> Rule:
         bound: in the base model, >= 0.
         width_multiplier: as for `mup_normal`.
 
-    Errors and source as for `mup_normal`; mup's ``uniform_``.
+    Raises:
+        ValueError: bound negative or not finite, width_multiplier not above 0 or not finite.
+
+    Source:
+        As for `mup_normal`; mup's ``uniform_``.  Who differs: mup takes two bounds, which must be
+        -bound and bound here.
 
     >>> mup_uniform(0.1, width_multiplier=4).distribution((4096, 4096)).high
     0.05
@@ -92,11 +98,16 @@ def mup_truncated_normal(std: float = 1.0, *, cutoff: float = 2.0, width_multipl
 
     Args:
         std: standard deviation of the bell in the base model, >= 0; it is not corrected.
-        cutoff: the bound, in sigma: it grows or shrinks with the bell.
+        cutoff: the bound, in sigma, > 0: it grows or shrinks with the bell.
         width_multiplier: as for `mup_normal`.
 
-    Errors and source as for `mup_normal`; mup's ``trunc_normal_``, whose bounds are absolute in the
-    base model, -2 and 2: a cutoff of 2 / std.
+    Raises:
+        ValueError: std negative or not finite, cutoff or width_multiplier not above 0 or not
+            finite, a window from -cutoff to cutoff narrower than 2**-10 sigma.
+
+    Source:
+        As for `mup_normal`; mup's ``trunc_normal_``.  Who differs: its bounds are absolute in the
+        base model, -2 and 2 if not given: a cutoff of 2 / std.
 
     >>> mup_truncated_normal(0.02, width_multiplier=4).distribution((4096, 4096)).sigma
     0.01
@@ -205,15 +216,17 @@ def mup_xavier_uniform(
         gain: factor on the standard deviation, >= 0; see `fastinit.gain`.
         base_shape: of the same tensor in the base model.  Inputs and outputs may differ, and batch
             axes, but not a kernel.
-        options: how the fans follow from either shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from either shape; see `fastinit.fans`.
 
     Raises:
-        ValueError: gain negative or not finite; a base_shape without fans or elements; a shape
-            with another number of axes or another kernel.
+        ValueError: gain negative or not finite; an unknown layout; a base_shape without fans or
+            elements; a shape with another number of axes or another kernel; a packed of several
+            numbers.
 
     Source:
         mup 1.0.0's ``xavier_uniform_``, operation by operation; Yang, Hu et al. (2022),
-        arXiv:2203.03466.  Who differs: mup knows of no batch axes, groups or packed weights.
+        arXiv:2203.03466.  Who differs: mup knows of no batch axes, groups or packed weights;
+        `xavier_uniform` also shrinks where only one fan grows.
 
     >>> mup_xavier_uniform(base_shape=(100, 50)).distribution((400, 200)).high
     0.1
@@ -267,14 +280,16 @@ def mup_kaiming_uniform(
         mode: "fan_in" or "fan_out".
         nonlinearity: sets the gain; see `fastinit.gain`.
         base_shape: of the same tensor in the base model, as for `mup_xavier_uniform`.
-        options: how the fans follow from either shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from either shape; see `fastinit.fans`.
 
     Raises:
-        ValueError: an unknown mode, nonlinearity or layout; else as for `mup_xavier_uniform`.
+        ValueError: `a` not finite, an unknown mode or nonlinearity; else as for
+            `mup_xavier_uniform`.
 
     Source:
         mup 1.0.0's ``kaiming_uniform_``, operation by operation; Yang, Hu et al. (2022),
-        arXiv:2203.03466.
+        arXiv:2203.03466.  Who differs: as for `mup_xavier_uniform`; `kaiming_uniform` also shrinks
+        where only the fan of `mode` grows.
 
     >>> mup_kaiming_uniform(base_shape=(10, 600)).distribution((10, 2400)).high
     0.1
@@ -315,7 +330,7 @@ def mup_readout(*, width_multiplier: float, **options: Unpack[FanOptions]) -> Ru
 
     Args:
         width_multiplier: width / base width, > 0.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: width_multiplier not above 0 or not finite, an unknown layout, a shape without
@@ -323,7 +338,8 @@ def mup_readout(*, width_multiplier: float, **options: Unpack[FanOptions]) -> Ru
 
     Source:
         mup 1.0.0's ``MuReadout``, after ``set_base_shapes``: what ``torch.nn.Linear`` starts with
-        times the root of the multiplier; Yang, Hu et al. (2022), arXiv:2203.03466.
+        times the root of the multiplier; Yang, Hu et al. (2022), arXiv:2203.03466.  Who differs:
+        Megatron's muP draws this layer as the embedding, normal(std).
 
     >>> mup_readout(width_multiplier=8).distribution((50257, 2048)).high
     0.0625
@@ -342,15 +358,16 @@ def spectral(gain: float = 1.0, **options: Unpack[FanOptions]) -> Rule:
 
     Args:
         gain: factor on the standard deviation, >= 0.
-        options: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
 
     Raises:
         ValueError: gain negative or not finite, an unknown layout, a shape without fans.
 
     Source:
         Yang, Simon, Bernstein (2023), "A spectral condition for feature learning",
-        arXiv:2310.17813; the same rule is in nanotron, whose embeddings are normal(1).
-        `spectral_normalised` divides by the largest singular value instead.
+        arXiv:2310.17813; the same rule is in nanotron, whose embeddings are normal(1).  Who
+        differs: `spectral_normalised` divides by the largest singular value instead; modula's
+        linear layers are `orthogonal`.
 
     >>> spectral().distribution((1024, 256)).std, spectral().distribution((256, 1024)).std
     (0.0625, 0.015625)
