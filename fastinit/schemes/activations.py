@@ -86,7 +86,7 @@ def elu_normal(**options: Unpack[FanOptions]) -> Rule:
 
     Source:
         The code of Sitzmann et al. (2020), ``modules.py``, as for `siren`.  Who differs: nobody
-        else has a rule for elu; PyTorch has no gain for it.
+        known; PyTorch has no gain for elu.
 
     >>> elu_normal().distribution((64, 256)).std == (1.5505188080679277 / 256) ** 0.5
     True

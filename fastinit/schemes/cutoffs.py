@@ -110,8 +110,8 @@ def olmo_core(std: float = 0.02, *, layers: int | None = None, layer: int | None
     Source:
         OLMo et al. (2024), "2 OLMo 2 Furious", arXiv:2501.00656; OLMo-core 3.0.0, ``InitMethod``.
         For its ``normalized`` see `ngpt`; its ``fan_in`` is `mitchell` without a layer.  Who
-        differs: `torchtitan` has `layer` too, but truncates at 2 and not at 3 sigma; OLMo 0.6.0's
-        ``normal`` does not truncate unless told to.
+        differs: `torchtitan`'s bounds are absolute; OLMo 0.6.0's ``normal`` does not truncate
+        unless told to.
 
     >>> olmo_core(layers=50).distribution((4096, 11008)).sigma
     0.002

@@ -93,8 +93,8 @@ def megatron_scaled_normal(
 
     Source:
         Shoeybi et al. (2019), "Megatron-LM", arXiv:1909.08053; Megatron Core 0.16.1,
-        ``megatron.core.utils``.  muP came later, as ``mup_scaled_init_method_normal``.  Who
-        differs: not GPT-NeoX's ``scaled_normal``, nor nanotron's row-parallel layers; GPT-NeoX's
+        ``megatron.core.utils``; muP came later, as ``mup_scaled_init_method_normal``.  GPT-NeoX's
+        ``scaled_normal`` and nanotron's row-parallel layers are the same.  Who differs: GPT-NeoX's
         ``single_residual_scaled_normal`` has multiplier 1.
 
     >>> megatron_scaled_normal(layers=2, width_multiplier=4).distribution((512, 2048)).std
@@ -245,7 +245,7 @@ def dummy(low: float = -1e-3, high: float = 1e-3) -> Rule:
         ValueError: not finite, or low > high.
 
     Source:
-        ``initialize_dummy_weights`` of vLLM (its main branch in 2026) and SGLang 0.5.23.  Who
+        ``initialize_dummy_weights`` of vLLM (as of 2026) and of SGLang 0.5.23.  Who
         differs: theirs start the same generator for each tensor, so that tensors of equal size
         are equal; here every tensor has its own values.  SGLang sets scales of quantised weights
         (``weight_scale_inv``, ``weight_scale_2``) to 1.

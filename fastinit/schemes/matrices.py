@@ -28,7 +28,8 @@ def orthogonal(
     The matrix is uniformly (Haar) distributed.  It is made in float32, or float64 for a float64
     tensor, of the tensor's standard normals, and rounded to the dtype at the end.  All of it is
     made at the first draw, so beside the tensor it needs a copy in that type, and about a third of
-    one to work in; a region is cut out of it.  The normals are the stream's, to the bit; the matrix is equal to rounding across machines.
+    one to work in; a region is cut out of it.  The normals are the stream's, to the bit; the matrix
+    is equal to rounding across machines.
 
     Args:
         gain: factor on the matrix, >= 0; see `fastinit.gain`.

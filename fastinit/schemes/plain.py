@@ -132,7 +132,7 @@ def clipped_normal(
             no mass lies between the bounds.
 
     Source:
-        None: no framework has it as an initialiser.  What others call truncated is
+        Ours: no framework has it as an initialiser.  Who differs: what others call truncated is
         `truncated_normal`.
 
     >>> print(clipped_normal(std=0.02, corrected=True))

@@ -178,7 +178,7 @@ def glorot_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 2 / (fan_in + fan_out); Keras's and JAX's convention.
 
     .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 2 \sigma, \quad
-              \sigma = \sqrt{2 / (f_\text{in} + f_\text{out})} \, / \, 0.8796
+              \sigma = \sqrt{2 / (f_\text{in} + f_\text{out})} \, / \, 0.87962566
 
     The bell is widened so that the values have this variance.
 
@@ -219,7 +219,7 @@ def he_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 2 / fan_in; Keras's and JAX's convention.
 
     .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 2 \sigma, \quad
-              \sigma = \sqrt{2 / f_\text{in}} \, / \, 0.8796
+              \sigma = \sqrt{2 / f_\text{in}} \, / \, 0.87962566
 
     Args and errors as for `glorot_uniform`.
 
@@ -258,7 +258,7 @@ def lecun_normal(**options: Unpack[FanOptions]) -> Rule:
     r"""Truncated normal weights of variance 1 / fan_in; Keras's and JAX's convention.
 
     .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 2 \sigma, \quad
-              \sigma = \sqrt{1 / f_\text{in}} \, / \, 0.8796
+              \sigma = \sqrt{1 / f_\text{in}} \, / \, 0.87962566
 
     Args and errors as for `glorot_uniform`.
 

@@ -53,8 +53,8 @@ def mup_normal(std: float = 1.0, *, width_multiplier: float) -> Rule:
 
     Source:
         Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's ``normal_``,
-        which tells which axes grow from the base model.  Who differs: not Megatron's muP, but it
-        narrows output projections further; see `megatron_scaled_normal`.
+        which tells which axes grow from the base model.  Who differs: Megatron's muP narrows
+        output projections further; see `megatron_scaled_normal`.
 
     >>> mup_normal(0.02, width_multiplier=4).distribution((4096, 4096)).std
     0.01
@@ -244,7 +244,7 @@ def mup_xavier_normal(
               \sigma = \text{gain} \sqrt{\frac{2}{b_\text{in} + b_\text{out}}} \, r, \quad
               r = \sqrt{b_\text{in} / f_\text{in}} \text{ or } 1
 
-    Args, errors and source as for `mup_xavier_uniform`; mup's ``xavier_normal_``.
+    Args, errors, source and who differs as for `mup_xavier_uniform`; mup's ``xavier_normal_``.
 
     >>> mup_xavier_normal(base_shape=(96, 32)).distribution((384, 128)).std
     0.0625
@@ -310,7 +310,8 @@ def mup_kaiming_normal(
 
     .. math:: w \sim \mathcal N(0, \sigma^2), \quad \sigma = \text{gain} \sqrt{r / f}
 
-    The table of r, args, errors and source as for `mup_kaiming_uniform`; mup's ``kaiming_normal_``.
+    The table of r, args, errors, source and who differs as for `mup_kaiming_uniform`; mup's
+    ``kaiming_normal_``.
 
     >>> mup_kaiming_normal(base_shape=(128, 128)).distribution((512, 512)).std
     0.0625
@@ -367,7 +368,7 @@ def spectral(gain: float = 1.0, **options: Unpack[FanOptions]) -> Rule:
         Yang, Simon, Bernstein (2023), "A spectral condition for feature learning",
         arXiv:2310.17813; the same rule is in nanotron, whose embeddings are normal(1).  Who
         differs: `spectral_normalised` divides by the largest singular value instead; modula's
-        linear layers are `orthogonal`.
+        linear layers are `orthogonal`, scaled in the forward pass.
 
     >>> spectral().distribution((1024, 256)).std, spectral().distribution((256, 1024)).std
     (0.0625, 0.015625)
