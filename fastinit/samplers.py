@@ -40,6 +40,20 @@ class Sampler(ABC):
         self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
     ) -> None:
         """Fill rows of `count` elements: one every `out_step` bytes, `start_step` elements on."""
+        if rows > count:
+            self._draw_short_rows(out, start, start_step, rows, count, out_step)
+        else:
+            self._draw_row_by_row(out, start, start_step, rows, count, out_step)
+
+    def _draw_short_rows(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
+        """More rows than a row has elements; where a call for each costs much, all together."""
+        self._draw_row_by_row(out, start, start_step, rows, count, out_step)
+
+    def _draw_row_by_row(
+        self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
+    ) -> None:
         size = count * self.dtype.size
         for row in range(rows):
             place = row * out_step

@@ -73,13 +73,9 @@ class _HadamardSampler(Sampler):
         np.multiply(odd, self.change, out=out, dtype=out.dtype)
         out ^= self.word
 
-    def draw_rows(
+    def _draw_short_rows(
         self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
     ) -> None:
-        """One by one if they are long, else all together."""
-        if rows <= count:
-            Sampler.draw_rows(self, out, start, start_step, rows, count, out_step)
-            return
         row, column = np.divmod(numbers(start, start_step, rows, count), self.columns)
         self._write(table(out, self.dtype, rows, count, out_step), row & column)
 

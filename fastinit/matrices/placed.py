@@ -61,13 +61,10 @@ class _PlacedSampler(Sampler):
         """The first element of the matrix at `position` of the tensor or later."""
         return min(max(0, -((self.offset - position) // self.step)), self.count)
 
-    def draw_rows(
+    def _draw_short_rows(
         self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
     ) -> None:
-        """One by one if they are long, else column by column."""
-        if rows <= count:
-            Sampler.draw_rows(self, out, start, start_step, rows, count, out_step)
-            return
+        """Column by column."""
         words = table(out, self.dtype, rows, count, out_step)
         words.fill(0)
         for column in range(count):

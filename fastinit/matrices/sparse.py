@@ -91,13 +91,9 @@ class _SparseSampler(Sampler):
         limits = np.tile(self.limits, rows) if rows > 1 else self.limits
         return limits[first : first + count]
 
-    def draw_rows(
+    def _draw_short_rows(
         self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
     ) -> None:
-        """One by one if they are long, else all together."""
-        if rows <= count:
-            Sampler.draw_rows(self, out, start, start_step, rows, count, out_step)
-            return
         self.inner.draw_rows(out, start, start_step, rows, count, out_step)
         places = numbers(start, start_step, rows, count)
         words = _words(self.stream, start, start_step, rows, count).T
