@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Distributions of a whole tensor: constants in places, packed matrices, and all moments.
 
-Random matrices are in test_random_matrices.py, mistakes in test_matrix_mistakes.py, regions, strides
-and threads in test_matrix_regions.py, files in test_matrix_checkpoints.py.
+Random matrices are in test_random_matrices.py, mistakes in test_matrix_mistakes.py, regions,
+strides and threads in test_matrix_regions.py, files in test_matrix_checkpoints.py.
 """
 
 from __future__ import annotations
