@@ -22,6 +22,9 @@ BLOCK = 256
 ROWS = 512
 """Rows that are updated, or looked at in float64, together: they stay in the cache."""
 
+COLUMNS = 2048
+"""Columns whose products with the reflectors are taken together, so that none takes long."""
+
 SMALLEST = float(np.sqrt(np.finfo(np.float64).tiny))
 """A column whose norm is no larger counts as zero: its square is subnormal in float64."""
 
@@ -115,7 +118,7 @@ def _accumulate(q: Floats, between: Callable[[], None]) -> None:
         between()
         v, signs = _reflectors(q[start:, start : start + BLOCK])
         t = _triangle(v)
-        _apply(v, t, q[start:, start + BLOCK :], scratch)
+        _apply(v, t, q[start:, start + BLOCK :], scratch, between)
         _first_columns(v, t, signs, q[start:, start : start + BLOCK])
 
 
@@ -149,12 +152,17 @@ def _triangle(v: Floats) -> Floats:
     return np.linalg.inv(inverse).astype(v.dtype, copy=False)
 
 
-def _apply(v: Floats, t: Floats, q: Floats, scratch: Floats) -> None:
+def _apply(v: Floats, t: Floats, q: Floats, scratch: Floats, between: Callable[[], None]) -> None:
     """Subtract V T V' q from `q`, whose first rows, one for each reflector, become defined here."""
     block = v.shape[1]
-    weights = t @ (v[block:].T @ q[block:])
+    weights = np.empty((block, q.shape[1]), q.dtype)
+    for column in range(0, q.shape[1], COLUMNS):
+        between()
+        some = slice(column, column + COLUMNS)
+        np.matmul(t, v[block:].T @ q[block:, some], out=weights[:, some])
     q[:block] = 0
     for row in range(0, len(q), ROWS):
+        between()
         part = q[row : row + ROWS]
         product = scratch[: len(part), : q.shape[1]]
         np.matmul(v[row : row + ROWS], weights, out=product)
