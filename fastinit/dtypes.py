@@ -37,11 +37,6 @@ class DType:
         """The largest finite value."""
         return float(ml_dtypes.finfo(self.numpy).max)  # type: ignore[no-untyped-call]
 
-    @cached_property
-    def epsilon(self) -> float:
-        """The distance from 1 to the next larger value."""
-        return float(ml_dtypes.finfo(self.numpy).eps)  # type: ignore[no-untyped-call]
-
     def round(self, value: float) -> float:
         """`value` rounded as the kernels round: to float32 first, then to this type.
 
