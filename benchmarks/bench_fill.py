@@ -15,11 +15,11 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-import measure
 import numpy as np
 
 import fastinit as fi
 from fastinit import instruction_sets
+from fastinit.bench import measure
 from fastinit.checkpoints.layout import parse_size
 from fastinit.dtypes import DTYPES
 

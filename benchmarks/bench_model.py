@@ -17,9 +17,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import measure
-
 import fastinit as fi
+from fastinit.bench import measure
 
 
 def fastinit_call(preset: str, folder: Path) -> Callable[[], None]:

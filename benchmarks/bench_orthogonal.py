@@ -17,10 +17,10 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-import measure
 import numpy as np
 
 import fastinit as fi
+from fastinit.bench import measure
 
 OURS, CEILING, PEER = "fastinit orthogonal", "numpy matmul", "torch orthogonal_"
 

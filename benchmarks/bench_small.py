@@ -12,10 +12,10 @@ import argparse
 import statistics
 from collections.abc import Callable
 
-import measure
 import numpy as np
 
 import fastinit as fi
+from fastinit.bench import measure
 
 
 def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:

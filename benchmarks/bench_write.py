@@ -16,9 +16,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import measure
-
 import fastinit as fi
+from fastinit.bench import measure
 
 
 def plan_of(init: str, layers: int) -> fi.Plan:

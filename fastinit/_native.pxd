@@ -43,6 +43,7 @@ cdef extern from "fastinit.h" nogil:
     uint64_t fi_float_enter() noexcept
     void fi_float_leave(uint64_t saved) noexcept
     void fi_philox4x32(uint32_t *out, const uint32_t *counter, const uint32_t *key) noexcept
+    uint64_t fi_dependent_adds(uint64_t count, uint64_t step) noexcept
     fi_status fi_isa_select(const char *name) noexcept
     const char *fi_isa_active() noexcept
     const char *fi_isa_name(size_t index) noexcept

@@ -10,6 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastinit._native cimport (
     FI_OK,
+    fi_dependent_adds,
     fi_dtype_size,
     fi_fill,
     fi_float_enter,
@@ -158,6 +159,14 @@ def float_enter():
 def float_leave(uint64_t saved):
     """Give this thread back the floating-point state it had."""
     fi_float_leave(saved)
+
+
+def dependent_adds(uint64_t count, uint64_t step=1):
+    """`count` times `step`, by additions that each wait for the last: one clock cycle each."""
+    cdef uint64_t total
+    with nogil:
+        total = fi_dependent_adds(count, step)
+    return total
 
 
 def select_isa(name):

@@ -76,6 +76,9 @@ void fi_float_leave(uint64_t saved);
 
 void fi_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 
+/* 0 + step + step + ..., `count` times, each waiting for the one before: a clock for benchmarks. */
+uint64_t fi_dependent_adds(uint64_t count, uint64_t step);
+
 fi_status fi_isa_select(const char *name); /* NULL: the best this machine has */
 const char *fi_isa_active(void);
 const char *fi_isa_name(size_t index); /* NULL past the last */

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How every benchmark here measures: interleaved calls, medians, one header, JSON.
+"""How every benchmark measures: interleaved calls, ratios within a round, one header, JSON.
 
 Absolute speeds drift with whatever else a machine does.  So all candidates take turns within one
-run, and each is compared with the ceiling round by round.
+run, and each is compared round by round with a reference that ran next to it: a ceiling such as
+memset, or the clock.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import fastinit
-from fastinit import instruction_sets
+from fastinit import _native, instruction_sets
+
+CLOCK_CYCLES = 200_000
+"""Cycles of one look at the clock: some 50 microseconds."""
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -26,16 +30,47 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
-            begin = time.perf_counter()
-            call()
+            taken = timed(call)
             if turn:
-                seconds[name].append(time.perf_counter() - begin)
+                seconds[name].append(taken)
     return seconds
 
 
-def ratio(ceiling: list[float], seconds: list[float]) -> float:
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def clock_cycle() -> float:
+    """Seconds of one clock cycle now, by additions that each wait for the one before."""
+    return timed(lambda: _native.dependent_adds(CLOCK_CYCLES)) / CLOCK_CYCLES
+
+
+def cycles(call: Callable[[], object], count: int, rounds: int) -> list[float]:
+    """Clock cycles per element of a call that makes `count`, in each round, after a warm one.
+
+    Each round looks at the clock before and after and takes the faster look, for a look that was
+    interrupted would make the call seem quick.
+    """
+    call()
+    found = []
+    for _ in range(rounds):
+        before = clock_cycle()
+        taken = timed(call)
+        found.append(taken / count / min(before, clock_cycle()))
+    return found
+
+
+def ratio(ceiling: Sequence[float], seconds: Sequence[float]) -> float:
     """The median over rounds of the ceiling's time over this call's: 1 is as fast."""
     return statistics.median(a / b for a, b in zip(ceiling, seconds, strict=True))
+
+
+def lower_quartile(values: Sequence[float]) -> float:
+    """What a quarter of the values lie below: steadier than the least, blind to interruptions."""
+    return sorted(values)[len(values) // 4]
 
 
 def cpu() -> str:
@@ -47,10 +82,10 @@ def cpu() -> str:
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "?")
 
 
-def header() -> dict[str, Any]:
+def header(packages: Sequence[str] = ("numpy", "torch", "transformers")) -> dict[str, Any]:
     """What a figure depends on beside the code."""
     versions = {"fastinit": fastinit.__version__}
-    for package in ("numpy", "torch", "transformers"):
+    for package in packages:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
