@@ -19,6 +19,8 @@ static int cpu_has_avx512(void) {
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw");
 }
+#elif defined(__AARCH64EL__)
+static int cpu_has_neon(void) { return 1; }
 #endif
 static int cpu_has_scalar(void) { return 1; }
 

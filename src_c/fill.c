@@ -76,6 +76,9 @@ static void draw_run(unsigned char *out, uint64_t start, size_t count, size_t wo
 
 static void repeat_run(unsigned char *out, size_t size, uint64_t pattern, size_t item) {
     unsigned char bytes[64];
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    pattern <<= 64 - 8 * item; /* its lowest bytes come first in memory */
+#endif
     for (size_t i = 0; i < sizeof bytes; i += item) memcpy(bytes + i, &pattern, item);
     if (!memcmp(bytes, bytes + 1, sizeof bytes - 1)) {
         memset(out, bytes[0], size);

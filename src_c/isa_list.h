@@ -3,5 +3,7 @@
 #if defined(__x86_64__)
 FI_ISA(avx512)
 FI_ISA(avx2)
+#elif defined(__AARCH64EL__)
+FI_ISA(neon)
 #endif
 FI_ISA(scalar)

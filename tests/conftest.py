@@ -58,7 +58,7 @@ def _unexpected_skips(
     ]
 
 
-@pytest.fixture(params=["scalar", "avx2", "avx512"])
+@pytest.fixture(params=["scalar", "avx2", "avx512", "neon"])
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test once per instruction set; skip, by name, those this machine lacks."""
     before = instruction_sets.active()
