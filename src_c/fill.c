@@ -100,31 +100,48 @@ static int rows_in_range(const fi_rows *rows) {
 }
 
 static int spec_in_range(const fi_spec *spec, uint32_t dtype) {
-    /* No tail probability of the symmetric kernel may lie below the octaves it looks at. */
+    /* No tail probability of the symmetric kernel may lie outside the octaves it looks at. */
     if (spec->distribution == FI_SYMMETRIC && dtype != FI_FLOAT64 &&
         !(spec->base[0] >= 0 && spec->slope[0] >= 0 && spec->base[0] + spec->slope[0] / 2 >= 0.5 &&
-          spec->octave == 0))
+          spec->base[0] + spec->slope[0] * 0x1p31 < 0x1.8p31))
         return 0;
+    if (spec->octave != 0 && spec->distribution != FI_TRUNCATED) return 0;
     return spec->distribution <= FI_CONSTANT && spec->octave <= FI_OCTAVES - 32 &&
            !(spec->sign_and & 0x7FFFFFFFu) && !(spec->sign_xor & 0x7FFFFFFFu);
 }
 
-fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec *spec) {
+/* Which of the kernels makes this: a uniform's values rise with the word, so if the ends of its
+ * range lie within its bounds, all do, and rounding takes none across a bound of the type.  Except
+ * that a bound of 0 also makes zeros of -0: then the ends have to keep away from it. */
+static uint32_t kernel_of(const fi_spec *spec, uint32_t dtype) {
+    const double s = dtype == FI_FLOAT64 ? 0x1p53 - 1 : 0x1p24 - 1, away = 0x1p-100;
+    const double least = -s * spec->scale + spec->shift, most = s * spec->scale + spec->shift;
+    if (spec->distribution == FI_UNIFORM && spec->scale >= 0 && spec->low <= least &&
+        most <= spec->high && (spec->low != 0 || least > away) && (spec->high != 0 || most < -away))
+        return FI_UNIFORM_INSIDE;
+    return spec->distribution;
+}
+
+static fi_status fill(unsigned char *out, uint32_t dtype, const fi_rows *rows,
+                      const fi_spec *spec) {
     const size_t size = fi_dtype_size(dtype);
     if (!size || !spec_in_range(spec, dtype) || !rows_in_range(rows)) return FI_ERR_RANGE;
     const size_t words = dtype == FI_FLOAT64 ? 2 : 1;
-    const uint64_t saved = fi_float_enter();
-    for (size_t r = 0; r < rows->rows; r++) {
-        unsigned char *row = (unsigned char *)out + (ptrdiff_t)r * rows->out_step;
-        if (spec->distribution == FI_CONSTANT) {
-            repeat_run(row, rows->count * size, spec->pattern, size);
-            continue;
-        }
-        draw_run(row, rows->start + r * rows->start_step, rows->count, words, size,
-                 fi_active_kernels()->draw[spec->distribution][dtype], spec);
-    }
-    fi_float_leave(saved);
+    const int constant = spec->distribution == FI_CONSTANT;
+    fi_draw *draw = constant ? NULL : fi_active_kernels()->draw[kernel_of(spec, dtype)][dtype];
+    for (size_t r = 0; r < rows->rows; r++, out += rows->out_step)
+        if (constant)
+            repeat_run(out, rows->count * size, spec->pattern, size);
+        else
+            draw_run(out, rows->start + r * rows->start_step, rows->count, words, size, draw, spec);
     return FI_OK;
+}
+
+fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec *spec) {
+    const uint64_t saved = fi_float_enter();
+    const fi_status status = fill(out, dtype, rows, spec);
+    fi_float_leave(saved);
+    return status;
 }
 
 fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key,
@@ -136,25 +153,31 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key,
     return FI_OK;
 }
 
-fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
-                 const fi_spec *spec) {
+static fi_status map(unsigned char *out, uint32_t dtype, const uint32_t *words, size_t count,
+                     const fi_spec *spec) {
     const size_t size = fi_dtype_size(dtype);
     if (!size || !spec_in_range(spec, dtype) || spec->distribution == FI_CONSTANT) return FI_ERR_RANGE;
     if (dtype == FI_FLOAT64 && count % 2) return FI_ERR_RANGE;
-    fi_convert *convert = fi_active_kernels()->convert[spec->distribution][dtype];
+    fi_convert *convert = fi_active_kernels()->convert[kernel_of(spec, dtype)][dtype];
     const size_t tiles = count / FI_TILE_WORDS, rest = count % FI_TILE_WORDS;
     const size_t tile_size = FI_TILE_WORDS * size / (dtype == FI_FLOAT64 ? 2 : 1);
-    const uint64_t saved = fi_float_enter();
     convert(out, words, tiles, spec);
     if (rest) {
         uint32_t some[FI_TILE_WORDS] = {0};
         unsigned char tile[FI_TILE_WORDS * 4];
         memcpy(some, words + tiles * FI_TILE_WORDS, rest * 4);
         convert(tile, some, 1, spec);
-        memcpy((unsigned char *)out + tiles * tile_size, tile, tile_size * rest / FI_TILE_WORDS);
+        memcpy(out + tiles * tile_size, tile, tile_size * rest / FI_TILE_WORDS);
     }
-    fi_float_leave(saved);
     return FI_OK;
+}
+
+fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
+                 const fi_spec *spec) {
+    const uint64_t saved = fi_float_enter();
+    const fi_status status = map(out, dtype, words, count, spec);
+    fi_float_leave(saved);
+    return status;
 }
 
 /* Plain, for one block: what the vector kernels are checked against by Random123's answers. */

@@ -10,12 +10,13 @@
 /* A tile is what a kernel makes at a time: 32 Philox blocks, 128 words. */
 enum { FI_TILE_BLOCKS = 32, FI_TILE_WORDS = 4 * FI_TILE_BLOCKS };
 
-/* The octave table of docs/stream.md, coefficient by coefficient, the deepest octave first. */
-enum { FI_OCTAVES = 160, FI_COEFFICIENTS = 8 };
-extern const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES];
+/* The octave table of docs/stream.md, coefficient by coefficient, the deepest octave first.  One
+ * more row holds the value of the largest float below 2^31 as a constant, for f = 2^31 itself. */
+enum { FI_OCTAVES = 160, FI_ROWS = FI_OCTAVES + 1, FI_COEFFICIENTS = 8 };
+extern const float fi_octaves[FI_COEFFICIENTS][FI_ROWS];
 /* A kernel looks at 32 neighbouring octaves: scaled tail probabilities from 2^-1 up to 2^31, whose
- * float32 bits >> 23 are these. */
-enum { FI_LOWEST_EXPONENT = 126, FI_HIGHEST_EXPONENT = 157 };
+ * float32 bits >> 23 are these; and that row. */
+enum { FI_LOWEST_EXPONENT = 126, FI_HIGHEST_EXPONENT = 157, FI_TOP_EXPONENT = 158 };
 
 /* Whole tiles from Philox block `block`; the blocks may not cross a multiple of 2^32. */
 typedef void fi_draw(unsigned char *out, uint64_t block, size_t tiles, const fi_spec *spec);
@@ -23,10 +24,13 @@ typedef void fi_draw(unsigned char *out, uint64_t block, size_t tiles, const fi_
 typedef void fi_convert(unsigned char *out, const uint32_t *words, size_t tiles,
                         const fi_spec *spec);
 
+/* A uniform whose values all lie within its bounds as they are, which is the rule: no clamp. */
+enum { FI_UNIFORM_INSIDE = FI_DISTRIBUTION_COUNT, FI_KERNEL_COUNT };
+
 typedef struct fi_kernels {
     fi_draw *words;
-    fi_draw *draw[FI_DISTRIBUTION_COUNT][FI_DTYPE_COUNT];
-    fi_convert *convert[FI_DISTRIBUTION_COUNT][FI_DTYPE_COUNT];
+    fi_draw *draw[FI_KERNEL_COUNT][FI_DTYPE_COUNT];
+    fi_convert *convert[FI_KERNEL_COUNT][FI_DTYPE_COUNT];
 } fi_kernels;
 
 /* The kernels in force; the last row of isa_list.h until fi_isa_select is called. */

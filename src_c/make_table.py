@@ -56,17 +56,29 @@ def fit(row: int) -> list[np.float32]:
     return done
 
 
+def horner(coefficients: list[np.float32], d: np.ndarray) -> np.ndarray:
+    """The polynomial in float32, each step rounded once: float32 x float32 is exact in float64."""
+    z = np.full(d.shape, coefficients[-1], dtype=np.float32)
+    for c in coefficients[-2::-1]:
+        z = (z * d + np.float64(c)).astype(np.float32)
+    return z
+
+
 def worst(row: int, coefficients: list[np.float32]) -> tuple[float, float]:
     """Greatest error over `max(3e-7, 3 * 2^-24 z)`, and the smallest value, in float32."""
     step = 1 if row == 0 else 61
     m = 1 + np.arange(0, 2**23, step) / 2.0**23
     d = m - 1.5
-    z = np.full(m.shape, coefficients[-1], dtype=np.float32)
-    for c in coefficients[-2::-1]:  # float32 x float32 is exact in float64
-        z = (z * d + np.float64(c)).astype(np.float32)
+    z = horner(coefficients, d)
     truth = -ndtri(m * 2.0 ** -(row + 2))
     error = np.abs(z - truth) / np.maximum(3e-7, 3 * 2.0**-24 * truth)
     return float(error.max()), float(z.min())
+
+
+def top(nearest: list[np.float32]) -> list[np.float32]:
+    """A row that is the nearest octave's value at the largest float below 2^31, whatever d is."""
+    largest = np.nextafter(np.float32(2), np.float32(0))
+    return [horner(nearest, np.array([np.float64(largest) - 1.5]))[0], *[np.float32(0)] * DEGREE]
 
 
 def c_text(table: list[list[np.float32]]) -> str:
@@ -74,16 +86,18 @@ def c_text(table: list[list[np.float32]]) -> str:
     lines = [
         "/* SPDX-License-Identifier: MIT",
         " * The octave table of stream version 1, made by make_table.py: do not edit.",
-        " * Coefficient by coefficient, lowest power first; the deepest octave first. */",
+        " * Coefficient by coefficient, lowest power first; the deepest octave first.  The row after",
+        " * the octaves is the value of the largest float below 2^31, as a constant. */",
         '#include "kernels.h"',
         "",
-        "const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {",
+        "const float fi_octaves[FI_COEFFICIENTS][FI_ROWS] = {",
     ]
+    rows = [*reversed(table), top(table[0])]
     for j in range(DEGREE + 1):
-        column = [f"{float(row[j]).hex()}f" for row in reversed(table)]
+        column = [f"{float(row[j]).hex()}f" for row in rows]
         column = [re.sub(r"0+p", "p", value).replace(".p", "p") for value in column]
         lines.append("    {")
-        lines += [f"     {', '.join(column[i : i + 4])}," for i in range(0, OCTAVES, 4)]
+        lines += [f"     {', '.join(column[i : i + 4])}," for i in range(0, len(column), 4)]
         lines.append("    },")
     return "\n".join([*lines, "};", ""])
 

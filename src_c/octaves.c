@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The octave table of stream version 1, made by make_table.py: do not edit.
- * Coefficient by coefficient, lowest power first; the deepest octave first. */
+ * Coefficient by coefficient, lowest power first; the deepest octave first.  The row after
+ * the octaves is the value of the largest float below 2^31, as a constant. */
 #include "kernels.h"
 
-const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
+const float fi_octaves[FI_COEFFICIENTS][FI_ROWS] = {
     {
      0x1.d5641ap+3f, 0x1.d3e228p+3f, 0x1.d25efap+3f, 0x1.d0da8ap+3f,
      0x1.cf54dap+3f, 0x1.cdcde4p+3f, 0x1.cc45a4p+3f, 0x1.cabc18p+3f,
@@ -45,6 +46,7 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      0x1.c81a78p+1f, 0x1.b0465p+1f, 0x1.973d58p+1f, 0x1.7ccd7ap+1f,
      0x1.60b5d2p+1f, 0x1.429fdp+1f, 0x1.2213b8p+1f, 0x1.fcc812p+0f,
      0x1.ad0a62p+0f, 0x1.516928p+0f, 0x1.c6381p-1f, 0x1.464962p-2f,
+     0x1.192598p-26f,
     },
     {
      -0x1.729c6cp-5f, -0x1.73cb5ap-5f, -0x1.74fd2ep-5f, -0x1.7631f6p-5f,
@@ -87,6 +89,7 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      -0x1.663f68p-3f, -0x1.7788a8p-3f, -0x1.8b7abp-3f, -0x1.a2d3eap-3f,
      -0x1.bea462p-3f, -0x1.e08246p-3f, -0x1.057516p-2f, -0x1.21029p-2f,
      -0x1.46b4cp-2f, -0x1.7e5f9ep-2f, -0x1.db8e2ap-2f, -0x1.518e8ep-1f,
+     0x0p+0f,
     },
     {
      0x1.ebe288p-7f, 0x1.ed2edp-7f, 0x1.ee00ap-7f, 0x1.f1932ap-7f,
@@ -129,6 +132,7 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      0x1.bea054p-5f, 0x1.d13574p-5f, 0x1.e5fe22p-5f, 0x1.fdb59ap-5f,
      0x1.0c784cp-4f, 0x1.1c35aap-4f, 0x1.2e9a4ep-4f, 0x1.44413cp-4f,
      0x1.5d69bp-4f, 0x1.786b98p-4f, 0x1.87e5ep-4f, 0x1.1baf56p-4f,
+     0x0p+0f,
     },
     {
      -0x1.b45428p-8f, -0x1.b5a8eap-8f, -0x1.b70a04p-8f, -0x1.b872b4p-8f,
@@ -171,6 +175,7 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      -0x1.81e35ap-6f, -0x1.90e53p-6f, -0x1.a1e054p-6f, -0x1.b4cf64p-6f,
      -0x1.ca806ap-6f, -0x1.e36d44p-6f, -0x1.003f9ap-5f, -0x1.1143b4p-5f,
      -0x1.25822cp-5f, -0x1.3e1b1cp-5f, -0x1.600e14p-5f, -0x1.d6cf14p-5f,
+     0x0p+0f,
     },
     {
      0x1.b153f2p-9f, 0x1.bd9f24p-9f, 0x1.dee70ep-9f, 0x1.8bf31p-9f,
@@ -213,6 +218,7 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      0x1.782ef6p-7f, 0x1.82d8dap-7f, 0x1.958684p-7f, 0x1.a61b5ap-7f,
      0x1.b81fbp-7f, 0x1.d005cp-7f, 0x1.ed1ac8p-7f, 0x1.060774p-6f,
      0x1.186f12p-6f, 0x1.2dc582p-6f, 0x1.472f3ep-6f, 0x1.35e5cep-6f,
+     0x0p+0f,
     },
     {
      -0x1.c9c524p-10f, -0x1.cccdf2p-10f, -0x1.cea0eap-10f, -0x1.cfbd3p-10f,
@@ -255,6 +261,7 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      -0x1.88f992p-8f, -0x1.99fccap-8f, -0x1.a6dff4p-8f, -0x1.bce838p-8f,
      -0x1.d0a6b2p-8f, -0x1.e80d16p-8f, -0x1.ff40b2p-8f, -0x1.0f3d18p-7f,
      -0x1.21bf58p-7f, -0x1.3931a8p-7f, -0x1.534d5ep-7f, -0x1.905572p-7f,
+     0x0p+0f,
     },
     {
      0x1.2a1b32p-10f, 0x1.e23cfp-11f, 0x1.210182p-12f, 0x1.0506b2p-9f,
@@ -297,6 +304,7 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      0x1.0194eep-8f, 0x1.1e06acp-8f, 0x1.1832bcp-8f, 0x1.2aac76p-8f,
      0x1.43318p-8f, 0x1.4d3534p-8f, 0x1.4ff7dep-8f, 0x1.640a0cp-8f,
      0x1.7a6e72p-8f, 0x1.9bb36cp-8f, 0x1.ba3924p-8f, 0x1.c75a1ep-8f,
+     0x0p+0f,
     },
     {
      -0x1.6905bap-11f, -0x1.62a0d8p-11f, -0x1.61b654p-11f, -0x1.64bb1cp-11f,
@@ -339,5 +347,6 @@ const float fi_octaves[FI_COEFFICIENTS][FI_OCTAVES] = {
      -0x1.330138p-9f, -0x1.31f9d6p-9f, -0x1.4c1e96p-9f, -0x1.463bdcp-9f,
      -0x1.596ceap-9f, -0x1.690476p-9f, -0x1.8bfd0ap-9f, -0x1.a17316p-9f,
      -0x1.b955aep-9f, -0x1.c7668p-9f, -0x1.ef7edep-9f, -0x1.1afdfp-8f,
+     0x0p+0f,
     },
 };

@@ -5,13 +5,7 @@
  * Statistics 37(3), 477-484, routine PPND16: about 1 part in 10^16.  Its logarithm is made here
  * from + - * / alone, and no operation is fused, so every backend has the same bits. */
 
-/* a[0] + a[1] r + ... + a[7] r^7 */
-FI_INLINE vf64 polynomial(const double a[8], vf64 r) {
-    vf64 sum = vf64_set(a[7]);
-#pragma GCC unroll 8
-    for (int j = 6; j >= 0; j--) sum = vf64_add(vf64_mul(sum, r), vf64_set(a[j]));
-    return sum;
-}
+#define EACH64 _Pragma("GCC unroll 8") for (int i = 0; i < V_BATCH64; i++)
 
 static const double CENTRE[2][8] = {
     {3.3871328727963666080e0, 1.3314166789178437745e+2, 1.9715909503065514427e+3,
@@ -35,71 +29,173 @@ static const double FAR[2][8] = {
      7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
      2.04426310338993978564e-15}};
 
-FI_INLINE vf64 ratio(const double a[2][8], vf64 r) {
-    return vf64_div(polynomial(a[0], r), polynomial(a[1], r));
+/* a[0] + a[1] r + ... + a[7] r^7 */
+FI_INLINE void polynomials(const double a[8], const vf64 r[V_BATCH64], vf64 sum[V_BATCH64]) {
+    EACH64 sum[i] = vf64_set(a[7]);
+#pragma GCC unroll 8
+    for (int j = 6; j >= 0; j--) EACH64 sum[i] = vf64_add(vf64_mul(sum[i], r[i]), vf64_set(a[j]));
 }
 
-/* -log p for a normal 0 < p < 1: p = 2^k m, sqrt(1/2) <= m < sqrt(2), log m = 2 atanh(s) with
+FI_INLINE void ratios(const double a[2][8], const vf64 r[V_BATCH64], vf64 out[V_BATCH64]) {
+    vf64 below[V_BATCH64];
+    polynomials(a[0], r, out);
+    polynomials(a[1], r, below);
+    EACH64 out[i] = vf64_div(out[i], below[i]);
+}
+
+/* -log p for normal numbers 0 < p < 1: p = 2^k m, sqrt(1/2) <= m < sqrt(2), log m = 2 atanh(s) with
  * s = (m - 1) / (m + 1), |s| < 0.172, by its series up to s^21. */
-FI_INLINE vf64 minus_log(vf64 p) {
+FI_INLINE void minus_logs(const vf64 p[V_BATCH64], vf64 out[V_BATCH64]) {
     const vu64 root_half = vu64_set(0x3FE6A09E667F3BCDu); /* the bits of sqrt(1/2) */
-    const vu64 shifted = vu64_add(vf64_as_bits(p), vu64_set(0x3FF0000000000000u - 0x3FE6A09E667F3BCDu));
-    vu64 k = vu64_add(vu64_shift_right(shifted, 52), vu64_set((uint64_t)-1023));
-    vf64 m = vf64_bits(vu64_add(vu64_and(shifted, vu64_set(0x000FFFFFFFFFFFFFu)), root_half));
-    vf64 one = vf64_set(1.0);
-    vf64 s = vf64_div(vf64_sub(m, one), vf64_add(m, one)), s2 = vf64_mul(s, s);
-    vf64 sum = vf64_set(1.0 / 21);
+    const vf64 one = vf64_set(1.0), log_2 = vf64_set(0x1.62e42fefa39efp-1);
+    vu64 k[V_BATCH64];
+    vf64 s[V_BATCH64], s2[V_BATCH64];
+    EACH64 {
+        vu64 shifted = vu64_add(vf64_as_bits(p[i]), vu64_set(0x3FF0000000000000u - 0x3FE6A09E667F3BCDu));
+        k[i] = vu64_add(vu64_shift_right(shifted, 52), vu64_set((uint64_t)-1023));
+        vf64 m = vf64_bits(vu64_add(vu64_and(shifted, vu64_set(0x000FFFFFFFFFFFFFu)), root_half));
+        s[i] = vf64_div(vf64_sub(m, one), vf64_add(m, one));
+        s2[i] = vf64_mul(s[i], s[i]);
+        out[i] = vf64_set(1.0 / 21);
+    }
 #pragma GCC unroll 16
-    for (int n = 19; n >= 1; n -= 2) sum = vf64_add(vf64_mul(sum, s2), vf64_set(1.0 / n));
-    vf64 log_m = vf64_mul(vf64_add(s, s), sum);
-    vf64 log_2 = vf64_set(0x1.62e42fefa39efp-1);
-    return vf64_sub(vf64_mul(vf64_sub(vf64_set(0.0), vf64_from_signed(k)), log_2), log_m);
-}
-
-/* How many sigma out a tail of probability p begins, 0 < p <= 1/2. */
-FI_INLINE vf64 quantile64(vf64 p) {
-    vf64 q = vf64_sub(vf64_set(0.5), p);
-    vf64 z = vf64_mul(q, ratio(CENTRE, vf64_sub(vf64_set(0.180625), vf64_mul(q, q))));
-    vf64 outside = vf64_sub(vf64_set(0.425), q); /* negative where the centre ends */
-    if (vf64_any_negative(outside)) {
-        vf64 r = vf64_sqrt(minus_log(p));
-        vf64 tail = ratio(MIDDLE, vf64_sub(r, vf64_set(1.6)));
-        vf64 beyond = vf64_sub(vf64_set(5.0), r);
-        if (vf64_any_negative(beyond))
-            tail = vf64_choose(vf64_as_bits(beyond), tail, ratio(FAR, vf64_sub(r, vf64_set(5.0))));
-        z = vf64_choose(vf64_as_bits(outside), z, tail);
+    for (int n = 19; n >= 1; n -= 2)
+        EACH64 out[i] = vf64_add(vf64_mul(out[i], s2[i]), vf64_set(1.0 / n));
+    EACH64 {
+        vf64 log_m = vf64_mul(vf64_add(s[i], s[i]), out[i]);
+        out[i] = vf64_sub(vf64_mul(vf64_sub(vf64_set(0.0), vf64_from_signed(k[i])), log_2), log_m);
     }
-    return z;
 }
 
-/* One vector of float64 values from one of 64-bit words. */
-FI_INLINE vf64 value64(const fi_spec *spec, fi_distribution distribution, vu64 word) {
+/* How many sigma out tails of probabilities p begin, 0.075 <= p <= 1/2; other lanes get anything. */
+FI_INLINE void quantiles64_centre(const vf64 p[V_BATCH64], vf64 z[V_BATCH64],
+                                  unsigned outside[V_BATCH64]) {
+    vf64 q[V_BATCH64], r[V_BATCH64];
+    EACH64 {
+        q[i] = vf64_sub(vf64_set(0.5), p[i]);
+        outside[i] = vf64_negative(vf64_sub(vf64_set(0.425), q[i]));
+        r[i] = vf64_sub(vf64_set(0.180625), vf64_mul(q[i], q[i]));
+    }
+    ratios(CENTRE, r, z);
+    EACH64 z[i] = vf64_mul(q[i], z[i]);
+}
+
+/* The same for 0 < p < 0.075. */
+FI_INLINE void quantiles64_tail(const vf64 p[V_BATCH64], vf64 z[V_BATCH64]) {
+    vf64 root[V_BATCH64], r[V_BATCH64];
+    unsigned beyond = 0;
+    minus_logs(p, root);
+    EACH64 {
+        root[i] = vf64_sqrt(root[i]);
+        r[i] = vf64_sub(root[i], vf64_set(1.6));
+        beyond |= vf64_negative(vf64_sub(vf64_set(5.0), root[i]));
+    }
+    ratios(MIDDLE, r, z);
+    if (__builtin_expect(beyond != 0, 0)) {
+        vf64 far[V_BATCH64];
+        EACH64 r[i] = vf64_sub(root[i], vf64_set(5.0));
+        ratios(FAR, r, far);
+        EACH64 z[i] = vf64_choose(vf64_as_bits(vf64_sub(vf64_set(5.0), root[i])), z[i], far[i]);
+    }
+}
+
+FI_INLINE unsigned lanes_count(unsigned lanes) {
+#if defined(__POPCNT__)
+    return (unsigned)__builtin_popcount(lanes);
+#else
+    static const unsigned char COUNTS[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    return COUNTS[lanes & 15] + (V_LANES64 > 4 ? COUNTS[lanes >> 4] : 0u);
+#endif
+}
+
+/* The tail probability of a word; its bit 63 is the sign that the value will have. */
+FI_INLINE vf64 tail64(const fi_spec *spec, fi_distribution distribution, vu64 word) {
     const vu64 bit63 = vu64_set(UINT64_C(1) << 63);
-    vf64 x;
-    if (distribution == FI_UNIFORM) { /* s odd, -2^53 < s < 2^53 */
-        vu64 s = vu64_shift_right(vu64_xor(word, bit63), 10);
-        s = vu64_or(vu64_add(s, vu64_set(UINT64_C(0) - (UINT64_C(1) << 53))), vu64_set(1));
-        x = vf64_from_signed(s);
+    vf64 t = vf64_from_signed(vu64_and(word, vu64_set(~(UINT64_C(1) << 63))));
+    vf64 p = vf64_add(t, vf64_set(0.5));
+    vu64 sign = vu64_and(word, bit63);
+    if (distribution == FI_NORMAL || distribution == FI_CLIPPED) {
+        p = vf64_mul(p, vf64_set(0x1p-64));
     } else {
-        vu64 sign = vu64_and(word, bit63);
-        vf64 t = vf64_from_signed(vu64_and(word, vu64_set(~(UINT64_C(1) << 63))));
-        vf64 p = vf64_add(t, vf64_set(0.5));
-        if (distribution == FI_NORMAL || distribution == FI_CLIPPED) {
-            p = vf64_mul(p, vf64_set(0x1p-64));
-        } else {
-            vf64 slope = vf64_choose(word, vf64_set(spec->slope[0]), vf64_set(spec->slope[1]));
-            vf64 base = vf64_choose(word, vf64_set(spec->base[0]), vf64_set(spec->base[1]));
-            p = vf64_add(vf64_mul(p, slope), base);
-            vu64 past = vf64_as_bits(vf64_sub(vf64_set(0.5), p));
-            vu64 sign_and = vu64_set((uint64_t)spec->sign_and << 32);
-            vu64 sign_xor = vu64_set((uint64_t)spec->sign_xor << 32);
-            sign = vu64_xor(vu64_xor(vu64_and(word, sign_and), sign_xor), vu64_and(past, bit63));
-            p = vf64_min(p, vf64_sub(vf64_set(1.0), p));
-        }
-        x = vf64_bits(vu64_xor(vf64_as_bits(quantile64(p)), sign));
+        vf64 slope = vf64_choose(word, vf64_set(spec->slope[0]), vf64_set(spec->slope[1]));
+        vf64 base = vf64_choose(word, vf64_set(spec->base[0]), vf64_set(spec->base[1]));
+        p = vf64_add(vf64_mul(p, slope), base);
+        vu64 past = vf64_as_bits(vf64_sub(vf64_set(0.5), p));
+        vu64 sign_and = vu64_set((uint64_t)spec->sign_and << 32);
+        vu64 sign_xor = vu64_set((uint64_t)spec->sign_xor << 32);
+        sign = vu64_xor(vu64_xor(vu64_and(word, sign_and), sign_xor), vu64_and(past, bit63));
+        p = vf64_min(p, vf64_sub(vf64_set(1.0), p));
     }
+    return vf64_bits(vu64_or(vf64_as_bits(p), sign));
+}
+
+/* s is odd, -2^53 < s < 2^53. */
+FI_INLINE vf64 uniform64(vu64 word) {
+    vu64 s = vu64_shift_right(vu64_xor(word, vu64_set(UINT64_C(1) << 63)), 10);
+    s = vu64_or(vu64_add(s, vu64_set(UINT64_C(0) - (UINT64_C(1) << 53))), vu64_set(1));
+    return vf64_from_signed(s);
+}
+
+FI_INLINE vf64 placed64(const fi_spec *spec, int clamp, vf64 x) {
     x = vf64_add(vf64_mul(x, vf64_set(spec->scale)), vf64_set(spec->shift));
-    if (distribution != FI_NORMAL)
-        x = vf64_min(vf64_max(x, vf64_set(spec->low)), vf64_set(spec->high));
+    if (clamp) x = vf64_min(vf64_max(x, vf64_set(spec->low)), vf64_set(spec->high));
     return x;
+}
+
+FI_INLINE void split_signs(vf64 p[V_BATCH64], vu64 sign[V_BATCH64]) {
+    EACH64 {
+        sign[i] = vu64_and(vf64_as_bits(p[i]), vu64_set(UINT64_C(1) << 63));
+        p[i] = vf64_bits(vu64_xor(vf64_as_bits(p[i]), sign[i]));
+    }
+}
+
+FI_INLINE vf64 signed64(vf64 z, vu64 sign) { return vf64_bits(vu64_xor(vf64_as_bits(z), sign)); }
+
+/* The lanes that lie outside the centre, 15 % of a normal's, are collected over many vectors: so the
+ * logarithm and what follows it are done for full vectors of them, side by side. */
+enum {
+    MANY_VECTORS64 = 512 / V_LANES64,
+    MANY_TAILS64 = (MANY_VECTORS64 + V_BATCH64) * V_LANES64, /* room for what is stored past the end */
+};
+
+/* V_BATCH64 vectors of values to `out`, but for the lanes that are collected: their probabilities go
+ * to `tails`, which lanes they are to `lanes`.  Returns how many there are. */
+FI_INLINE unsigned store_centres64(unsigned char *out, double *tails, unsigned char *lanes,
+                                   const vu32 *words, int first, const fi_spec *spec,
+                                   fi_distribution distribution, int clamp) {
+    vf64 p[V_BATCH64], z[V_BATCH64], both[V_BATCH64];
+    vu64 sign[V_BATCH64];
+    unsigned outside[V_BATCH64], count = 0;
+    EACH64 both[i] = p[i] = tail64(spec, distribution, vu64_from_words(words, first + i));
+    split_signs(p, sign);
+    quantiles64_centre(p, z, outside);
+    EACH64 {
+        vf64_store(out + 8 * V_LANES64 * i, placed64(spec, clamp, signed64(z[i], sign[i])));
+        vf64_pack(tails + count, outside[i], both[i]);
+        lanes[i] = (unsigned char)outside[i];
+        count += lanes_count(outside[i]);
+    }
+    return count;
+}
+
+/* The values of `count` collected lanes, put where they belong in the `vectors` that begin at `out`. */
+FI_INLINE void store_tails64(unsigned char *out, double *tails, unsigned count,
+                             const unsigned char *lanes, int vectors, const fi_spec *spec,
+                             int clamp) {
+    for (int i = 0; i < V_BATCH64; i++) /* something harmless for the lanes left over */
+        vf64_store(tails + count + i * V_LANES64, vf64_set(0.05));
+    for (unsigned done = 0; done < count; done += V_BATCH64 * V_LANES64) {
+        vf64 p[V_BATCH64], z[V_BATCH64];
+        vu64 sign[V_BATCH64];
+        EACH64 p[i] = vf64_load(tails + done + i * V_LANES64);
+        split_signs(p, sign);
+        quantiles64_tail(p, z);
+        EACH64 vf64_store(tails + done + i * V_LANES64,
+                          placed64(spec, clamp, signed64(z[i], sign[i])));
+    }
+    for (int n = 0; n < vectors; n++, out += 8 * V_LANES64) {
+        if (V_LANES64 == 1 && !lanes[n]) continue;
+        vf64_store(out, vf64_unpack(tails, lanes[n], vf64_load((const double *)(const void *)out)));
+        tails += lanes_count(lanes[n]);
+    }
 }

@@ -6,9 +6,12 @@
  * mantissa m - 3/2, -1/2 <= m - 3/2 < 1/2: no logarithm, no square root, no libm.
  * make_table.py fits the coefficients; docs/stream.md prints them.
  *
- * A vector register holds the V_OCTAVES upper octaves of each coefficient.  A lane that lies
- * deeper (AVX2: 1 in 256, AVX-512: 1 in 65,536 of the plain normal) is done over, alone. */
+ * A vector register holds V_OCTAVES rows of each coefficient, up to V_TOP.  A lane that lies deeper
+ * (AVX2: 1 in 256, AVX-512: 1 in 32,768 of the plain normal) is done over, alone.  Where the rows
+ * reach FI_TOP_EXPONENT, f may be 2^31, or a little more, and has the value of FI_LARGEST_F; a
+ * register of eight has no row to spare for that, and f is kept below. */
 #define FI_LARGEST_F 0x1.fffffep30f /* the largest float below 2^31 */
+#define V_FLOOR_EXPONENT (V_TOP + 1 - V_OCTAVES)
 
 FI_INLINE float quantile_alone(const float *rows, float f) {
     uint32_t bits;
@@ -17,13 +20,13 @@ FI_INLINE float quantile_alone(const float *rows, float f) {
     bits = (bits & 0x007FFFFFu) | 0x3F800000u;
     float m;
     memcpy(&m, &bits, 4);
-    float d = m - 1.5f, z = row[7 * FI_OCTAVES];
-    for (int j = 6; j >= 0; j--) z = fused(z, d, row[j * FI_OCTAVES]);
+    float d = m - 1.5f, z = row[7 * FI_ROWS];
+    for (int j = 6; j >= 0; j--) z = fused(z, d, row[j * FI_ROWS]);
     return z;
 }
 
 static __attribute__((noinline)) vf32 quantile_repaired(const float *rows, vf32 f, vf32 z) {
-    const float floor = (float)(UINT64_C(1) << (31 - (V_OCTAVES & 31)));
+    const float floor = (float)(UINT64_C(1) << ((V_FLOOR_EXPONENT - 127) & 31));
     float lanes[V_LANES], values[V_LANES];
     vf32_store(lanes, f);
     vf32_store(values, z);
@@ -32,7 +35,7 @@ static __attribute__((noinline)) vf32 quantile_repaired(const float *rows, vf32 
     return vf32_load(values);
 }
 
-/* `count` vectors side by side; 2^-1 <= f < 2^31. */
+/* `count` vectors side by side; 2^-1 <= f <= 2^31. */
 FI_INLINE void quantiles(const vtable *table, const float *rows, const vf32 *f, vf32 *z,
                          int count) {
     vu32 exponent[V_BATCH];
@@ -51,11 +54,16 @@ FI_INLINE void quantiles(const vtable *table, const float *rows, const vf32 *f, 
         for (int i = 0; i < count; i++)
             z[i] = vf32_fused(z[i], d[i], vtable_look(table, j, exponent[i]));
     }
-    if (V_OCTAVES < 32) {
-        const vf32 floor = vf32_set((float)(UINT64_C(1) << (31 - (V_OCTAVES & 31))));
+    if (V_FLOOR_EXPONENT > FI_LOWEST_EXPONENT) {
+        /* Floats above zero are in the order of their bits. */
+        const vu32 floor = vu32_set((uint32_t)V_FLOOR_EXPONENT << 23);
+        vu32 least = vf32_as_bits(f[0]);
 #pragma GCC unroll 8
-        for (int i = 0; i < count; i++)
-            if (__builtin_expect(vf32_any_below(f[i], floor), 0))
-                z[i] = quantile_repaired(rows, f[i], z[i]);
+        for (int i = 1; i < count; i++) least = vu32_min(least, vf32_as_bits(f[i]));
+        if (__builtin_expect(vu32_any_below(least, floor), 0))
+#pragma GCC unroll 8
+            for (int i = 0; i < count; i++)
+                if (vu32_any_below(vf32_as_bits(f[i]), floor))
+                    z[i] = quantile_repaired(rows, f[i], z[i]);
     }
 }

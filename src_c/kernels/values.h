@@ -42,7 +42,6 @@ FI_INLINE vf32 tail(vu32 word) {
 /* Tail probabilities f and signs (bit 31) of a vector of words. */
 FI_INLINE vf32 value_tail(const values *v, fi_distribution distribution, vu32 word, vu32 *sign) {
     const vu32 bit31 = vu32_set(0x80000000u);
-    const vf32 largest = vf32_set(FI_LARGEST_F);
     vf32 f = tail(word);
     *sign = vu32_and(word, bit31);
     if (distribution == FI_SYMMETRIC) f = vf32_fused(f, v->slope[0], v->base[0]);
@@ -54,7 +53,9 @@ FI_INLINE vf32 value_tail(const values *v, fi_distribution distribution, vu32 wo
         *sign = vu32_xor(vu32_and_xor(word, v->sign_and, v->sign_xor), vu32_and(past, bit31));
         f = vf32_max(vf32_min(f, vf32_sub(vf32_set(0x1p32f), f)), vf32_set(0.5f));
     }
-    return vf32_min(f, largest);
+    /* A truncation to far bounds looks at deeper octaves, where the row above is another's. */
+    if (V_TOP == FI_TOP_EXPONENT && distribution != FI_TRUNCATED) return f;
+    return vf32_bits(vu32_min(vf32_as_bits(f), vf32_as_bits(vf32_set(FI_LARGEST_F))));
 }
 
 /* The float32 values of `count` vectors of words. */

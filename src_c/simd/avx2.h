@@ -6,6 +6,7 @@
 #define V_GROUPS 4
 #define V_BATCH 4
 #define V_OCTAVES 8
+#define V_TOP FI_HIGHEST_EXPONENT
 
 typedef __m256i vplane;
 typedef __m256i vu32;
@@ -49,6 +50,7 @@ FI_INLINE vu32 vu32_or(vu32 a, vu32 b) { return _mm256_or_si256(a, b); }
 FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return _mm256_xor_si256(a, b); }
 FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return vu32_or(vu32_and(a, b), c); }
 FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return vu32_xor(vu32_and(a, b), c); }
+FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return _mm256_min_epu32(a, b); }
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return _mm256_add_epi32(a, b); }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return _mm256_sub_epi32(a, b); }
 #define vu32_shift_right(a, n) _mm256_srli_epi32(a, n)
@@ -72,8 +74,8 @@ FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) {
     return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(d), _mm256_castsi256_ps(c),
                                                 _mm256_cmp_ps(a, b, _CMP_LT_OQ)));
 }
-FI_INLINE int vf32_any_below(vf32 a, vf32 b) {
-    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)) != 0;
+FI_INLINE int vu32_any_below(vu32 a, vu32 b) {
+    return _mm256_movemask_epi8(_mm256_cmpgt_epi32(b, a)) != 0;
 }
 FI_INLINE void vf32_store(void *p, vf32 a) { _mm256_storeu_ps(p, a); }
 FI_INLINE vf32 vf32_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -96,12 +98,12 @@ typedef struct vtable {
     vf32 upper[FI_COEFFICIENTS];
 } vtable;
 FI_INLINE vtable vtable_load(const float *rows) {
-    const float *upper = rows + FI_HIGHEST_EXPONENT - FI_LOWEST_EXPONENT + 1 - V_OCTAVES;
+    const float *upper = rows + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
     vu32 lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    vu32 rotate = _mm256_sub_epi32(lane, _mm256_set1_epi32(FI_HIGHEST_EXPONENT + 1 - V_OCTAVES));
+    vu32 rotate = _mm256_sub_epi32(lane, _mm256_set1_epi32(V_TOP + 1 - V_OCTAVES));
     vtable t;
     for (int j = 0; j < FI_COEFFICIENTS; j++)
-        t.upper[j] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(upper + j * FI_OCTAVES), rotate);
+        t.upper[j] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(upper + j * FI_ROWS), rotate);
     return t;
 }
 FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
@@ -109,6 +111,7 @@ FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
 }
 
 /* ---- float64 ---- */
+#define V_BATCH64 4
 #define V_LANES64 4
 FI_INLINE vu64 vu64_from_words(const vu32 *words, int n) { return words[n]; }
 FI_INLINE vu64 vu64_set(uint64_t a) { return _mm256_set1_epi64x((long long)a); }
@@ -138,5 +141,33 @@ FI_INLINE vf64 vf64_from_signed(vu64 a) {
 FI_INLINE vf64 vf64_choose(vu64 choose, vf64 a, vf64 b) {
     return _mm256_blendv_pd(a, b, _mm256_castsi256_pd(choose));
 }
-FI_INLINE int vf64_any_negative(vf64 a) { return _mm256_movemask_pd(a) != 0; }
+/* Every choice of four lanes has its own shuffle, of their halves.  Digit i of PACK[choice] is the
+ * lane that goes to place i, digit i of UNPACK[choice] the place that lane i comes from. */
+#define LANE(n) 2 * (n), 2 * (n) + 1
+#define LANES(a, b, c, d) {LANE(a), LANE(b), LANE(c), LANE(d)}
+static const uint32_t PACK[16][8] = {
+    LANES(0, 0, 0, 0), LANES(0, 0, 0, 0), LANES(1, 0, 0, 0), LANES(0, 1, 0, 0),
+    LANES(2, 0, 0, 0), LANES(0, 2, 0, 0), LANES(1, 2, 0, 0), LANES(0, 1, 2, 0),
+    LANES(3, 0, 0, 0), LANES(0, 3, 0, 0), LANES(1, 3, 0, 0), LANES(0, 1, 3, 0),
+    LANES(2, 3, 0, 0), LANES(0, 2, 3, 0), LANES(1, 2, 3, 0), LANES(0, 1, 2, 3)};
+static const uint32_t UNPACK[16][8] = {
+    LANES(0, 0, 0, 0), LANES(0, 0, 0, 0), LANES(0, 0, 0, 0), LANES(0, 1, 0, 0),
+    LANES(0, 0, 0, 0), LANES(0, 0, 1, 0), LANES(0, 0, 1, 0), LANES(0, 1, 2, 0),
+    LANES(0, 0, 0, 0), LANES(0, 0, 0, 1), LANES(0, 0, 0, 1), LANES(0, 1, 0, 2),
+    LANES(0, 0, 0, 1), LANES(0, 0, 1, 2), LANES(0, 0, 1, 2), LANES(0, 1, 2, 3)};
+FI_INLINE vf64 vf64_shuffle(vf64 a, const uint32_t halves[8]) {
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(
+        _mm256_castpd_ps(a), _mm256_loadu_si256((const __m256i *)halves)));
+}
+FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
+    _mm256_storeu_pd(to, vf64_shuffle(a, PACK[lanes]));
+}
+FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) {
+    /* Bit i becomes the sign of lane i, which is all that blendv looks at. */
+    vu64 mine = _mm256_sllv_epi64(vu64_set(lanes), _mm256_setr_epi64x(63, 62, 61, 60));
+    vf64 taken = vf64_shuffle(_mm256_loadu_pd(from), UNPACK[lanes]);
+    return _mm256_blendv_pd(a, taken, _mm256_castsi256_pd(mine));
+}
+FI_INLINE unsigned vf64_negative(vf64 a) { return (unsigned)_mm256_movemask_pd(a); }
+FI_INLINE vf64 vf64_load(const double *p) { return _mm256_loadu_pd(p); }
 FI_INLINE void vf64_store(void *p, vf64 a) { _mm256_storeu_pd(p, a); }

@@ -6,6 +6,7 @@
 #define V_GROUPS 4
 #define V_BATCH 4
 #define V_OCTAVES 16
+#define V_TOP FI_TOP_EXPONENT
 
 typedef __m512i vplane;
 typedef __m512i vu32;
@@ -48,6 +49,7 @@ FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) {
 FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) {
     return _mm512_ternarylogic_epi32(a, b, c, 0x6A);
 }
+FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return _mm512_min_epu32(a, b); }
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return _mm512_add_epi32(a, b); }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return _mm512_sub_epi32(a, b); }
 #define vu32_shift_right(a, n) _mm512_srli_epi32(a, n)
@@ -70,7 +72,7 @@ FI_INLINE vf32 vf32_choose(vu32 choose, vf32 a, vf32 b) {
 FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) {
     return _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), d, c);
 }
-FI_INLINE int vf32_any_below(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ) != 0; }
+FI_INLINE int vu32_any_below(vu32 a, vu32 b) { return _mm512_cmplt_epu32_mask(a, b) != 0; }
 FI_INLINE void vf32_store(void *p, vf32 a) { _mm512_storeu_ps(p, a); }
 FI_INLINE vf32 vf32_load(const float *p) { return _mm512_loadu_ps(p); }
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
@@ -96,12 +98,12 @@ typedef struct vtable {
     vf32 upper[FI_COEFFICIENTS];
 } vtable;
 FI_INLINE vtable vtable_load(const float *rows) {
-    const float *upper = rows + FI_HIGHEST_EXPONENT - FI_LOWEST_EXPONENT + 1 - V_OCTAVES;
+    const float *upper = rows + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
     vu32 lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    vu32 rotate = _mm512_sub_epi32(lane, _mm512_set1_epi32(FI_HIGHEST_EXPONENT + 1 - V_OCTAVES));
+    vu32 rotate = _mm512_sub_epi32(lane, _mm512_set1_epi32(V_TOP + 1 - V_OCTAVES));
     vtable t;
     for (int j = 0; j < FI_COEFFICIENTS; j++)
-        t.upper[j] = _mm512_permutexvar_ps(rotate, _mm512_loadu_ps(upper + j * FI_OCTAVES));
+        t.upper[j] = _mm512_permutexvar_ps(rotate, _mm512_loadu_ps(upper + j * FI_ROWS));
     return t;
 }
 FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
@@ -109,6 +111,7 @@ FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
 }
 
 /* ---- float64 ---- */
+#define V_BATCH64 4
 #define V_LANES64 8
 FI_INLINE vu64 vu64_from_words(const vu32 *words, int n) { return words[n]; }
 FI_INLINE vu64 vu64_set(uint64_t a) { return _mm512_set1_epi64((long long)a); }
@@ -131,5 +134,13 @@ FI_INLINE vf64 vf64_max(vf64 a, vf64 b) { return _mm512_max_pd(a, b); }
 FI_INLINE vf64 vf64_choose(vu64 choose, vf64 a, vf64 b) {
     return _mm512_mask_blend_pd(_mm512_movepi64_mask(choose), a, b);
 }
-FI_INLINE int vf64_any_negative(vf64 a) { return _mm512_movepi64_mask(vf64_as_bits(a)) != 0; }
+/* To memory by way of a register: Zen 4's own compressing store takes a hundred cycles. */
+FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
+    _mm512_storeu_pd(to, _mm512_maskz_compress_pd((__mmask8)lanes, a));
+}
+FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) {
+    return _mm512_mask_expand_pd(a, (__mmask8)lanes, _mm512_loadu_pd(from));
+}
+FI_INLINE unsigned vf64_negative(vf64 a) { return _mm512_movepi64_mask(vf64_as_bits(a)); }
+FI_INLINE vf64 vf64_load(const double *p) { return _mm512_loadu_pd(p); }
 FI_INLINE void vf64_store(void *p, vf64 a) { _mm512_storeu_pd(p, a); }

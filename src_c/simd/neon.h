@@ -13,6 +13,7 @@
 #define V_GROUPS 2
 #define V_BATCH 4
 #define V_OCTAVES 8
+#define V_TOP FI_HIGHEST_EXPONENT
 
 typedef uint32x4_t vu32;
 typedef float32x4_t vf32;
@@ -72,6 +73,11 @@ FI_INLINE vu32 vu32_or(vu32 a, vu32 b) { return vorrq_u32(a, b); }
 FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return veorq_u32(a, b); }
 FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return vorrq_u32(vandq_u32(a, b), c); }
 FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return veorq_u32(vandq_u32(a, b), c); }
+FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return vminq_u32(a, b); }
+FI_INLINE int vu32_any_below(vu32 a, vu32 b) {
+    uint16x4_t below = vmovn_u32(vcltq_u32(a, b));
+    return vget_lane_u64(vreinterpret_u64_u16(below), 0) != 0;
+}
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return vaddq_u32(a, b); }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return vsubq_u32(a, b); }
 #define vu32_shift_right(a, n) vshrq_n_u32(a, n)
@@ -96,10 +102,6 @@ FI_INLINE vf32 vf32_choose(vu32 choose, vf32 a, vf32 b) {
 FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) {
     return vbslq_u32(vcltq_f32(a, b), c, d);
 }
-FI_INLINE int vf32_any_below(vf32 a, vf32 b) {
-    uint16x4_t below = vmovn_u32(vcltq_f32(a, b));
-    return vget_lane_u64(vreinterpret_u64_u16(below), 0) != 0;
-}
 FI_INLINE void vf32_store(void *p, vf32 a) { vst1q_u8(p, vreinterpretq_u8_f32(a)); }
 FI_INLINE vf32 vf32_load(const float *p) { return vld1q_f32(p); }
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
@@ -121,22 +123,23 @@ typedef struct vtable {
     uint8x16x2_t upper[FI_COEFFICIENTS];
 } vtable;
 FI_INLINE vtable vtable_load(const float *rows) {
-    const float *upper = rows + FI_HIGHEST_EXPONENT - FI_LOWEST_EXPONENT + 1 - V_OCTAVES;
+    const float *upper = rows + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
     vtable t;
     for (int j = 0; j < FI_COEFFICIENTS; j++) {
-        t.upper[j].val[0] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_OCTAVES));
-        t.upper[j].val[1] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_OCTAVES + 4));
+        t.upper[j].val[0] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_ROWS));
+        t.upper[j].val[1] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_ROWS + 4));
     }
     return t;
 }
 FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
-    const uint32_t lowest = FI_HIGHEST_EXPONENT + 1 - V_OCTAVES;
+    const uint32_t lowest = V_TOP + 1 - V_OCTAVES;
     vu32 bytes = vmlaq_u32(vdupq_n_u32(0x03020100u - lowest * 0x04040404u), exponent,
                            vdupq_n_u32(0x04040404u));
     return vreinterpretq_f32_u8(vqtbl2q_u8(t->upper[j], vreinterpretq_u8_u32(bytes)));
 }
 
 /* ---- float64 ---- */
+#define V_BATCH64 4
 #define V_LANES64 2
 FI_INLINE vu64 vu64_from_words(const vu32 *words, int n) { return vreinterpretq_u64_u32(words[n]); }
 FI_INLINE vu64 vu64_set(uint64_t a) { return vdupq_n_u64(a); }
@@ -159,18 +162,18 @@ FI_INLINE vf64 vf64_max(vf64 a, vf64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b
 FI_INLINE vf64 vf64_choose(vu64 choose, vf64 a, vf64 b) {
     return vbslq_f64(vcltzq_s64(vreinterpretq_s64_u64(choose)), b, a);
 }
-FI_INLINE int vf64_any_negative(vf64 a) {
-    uint64_t upper = vget_lane_u64(vreinterpret_u64_u32(vshrn_n_u64(vf64_as_bits(a), 32)), 0);
-    return (upper & 0x8000000080000000u) != 0;
+FI_INLINE unsigned vf64_negative(vf64 a) {
+    vu64 negative = vshrq_n_u64(vf64_as_bits(a), 63);
+    return (unsigned)(vgetq_lane_u64(negative, 0) | vgetq_lane_u64(negative, 1) << 1);
 }
+FI_INLINE vf64 vf64_load(const double *p) { return vld1q_f64(p); }
 FI_INLINE void vf64_store(void *p, vf64 a) { vst1q_u8(p, vreinterpretq_u8_f64(a)); }
-FI_INLINE int vf64_pack(double *to, vu64 choose, vf64 a) {
-    uint64_t first = vgetq_lane_u64(choose, 0) >> 63, second = vgetq_lane_u64(choose, 1) >> 63;
+FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
     vst1q_lane_f64(to, a, 0);
-    vst1q_lane_f64(to + first, a, 1);
-    return (int)(first + second);
+    vst1q_lane_f64(to + (lanes & 1), a, 1);
 }
-FI_INLINE vf64 vf64_unpack(const double *from, vu64 choose, vf64 a) {
-    uint64_t first = vgetq_lane_u64(choose, 0) >> 63;
-    return vf64_choose(choose, a, vcombine_f64(vld1_f64(from), vld1_f64(from + first)));
+FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) {
+    const vu64 shifted = vcombine_u64(vcreate_u64((uint64_t)lanes << 63),
+                                      vcreate_u64((uint64_t)lanes << 62));
+    return vf64_choose(shifted, a, vcombine_f64(vld1_f64(from), vld1_f64(from + (lanes & 1))));
 }

@@ -6,7 +6,8 @@
 #define V_VECTORS 4 /* vectors that the words of V_BLOCKS blocks fill */
 #define V_GROUPS 2  /* groups of V_BLOCKS blocks generated side by side */
 #define V_BATCH 4   /* vectors mapped side by side */
-#define V_OCTAVES 32 /* octaves a lookup reaches; the deeper ones are repaired lane by lane */
+#define V_OCTAVES 33 /* rows that a lookup reaches; deeper lanes are repaired one by one */
+#define V_TOP FI_TOP_EXPONENT /* the highest of them: FI_TOP_EXPONENT or FI_HIGHEST_EXPONENT */
 
 typedef uint64_t vplane; /* one 32-bit word per lane, in the low half; the high half is junk */
 typedef uint32_t vu32;
@@ -36,6 +37,7 @@ FI_INLINE vu32 vu32_or(vu32 a, vu32 b) { return a | b; }
 FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return a ^ b; }
 FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return (a & b) | c; }
 FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return (a & b) ^ c; }
+FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return a < b ? a : b; }
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return a + b; }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return a - b; }
 #define vu32_shift_right(a, n) ((vu32)((a) >> (n)))
@@ -64,7 +66,7 @@ FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return a > b ? a : b; }
  * double, and rounding the double sum again to a float is right unless the sum has just become
  * the middle between two floats (or the result is denormal).  Then the sum is rounded to odd
  * first (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums"). */
-static __attribute__((noinline)) double round_to_odd(double product, double c) {
+static __attribute__((noinline, unused)) double round_to_odd(double product, double c) {
     double sum = product + c, back = sum - product;
     double lost = (product - (sum - back)) + (c - back); /* exact: Knuth's two-sum */
     uint64_t bits;
@@ -91,7 +93,8 @@ FI_INLINE vf32 vf32_fused(vf32 a, vf32 b, vf32 c) { return fused(a, b, c); }
 FI_INLINE vf32 vf32_choose(vu32 choose, vf32 a, vf32 b) { return choose >> 31 ? b : a; }
 /* Where a < b the bits of c, elsewhere those of d. */
 FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) { return a < b ? c : d; }
-FI_INLINE int vf32_any_below(vf32 a, vf32 b) { return a < b; }
+/* Both below 2^31. */
+FI_INLINE int vu32_any_below(vu32 a, vu32 b) { return a < b; }
 FI_INLINE void vf32_store(void *p, vf32 a) { memcpy(p, &a, 4); }
 FI_INLINE vf32 vf32_load(const float *p) { return *p; }
 /* IEEE half precision, rounded to nearest even; 65520 and more become infinite. */
@@ -122,10 +125,11 @@ typedef struct vtable {
 } vtable;
 FI_INLINE vtable vtable_load(const float *rows) { return (vtable){rows}; }
 FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
-    return t->rows[j * FI_OCTAVES + (int)exponent - FI_LOWEST_EXPONENT];
+    return t->rows[j * FI_ROWS + (int)exponent - FI_LOWEST_EXPONENT];
 }
 
 /* ---- float64 ---- */
+#define V_BATCH64 4 /* vectors mapped side by side */
 #define V_LANES64 1
 /* The n-th vector of 64-bit numbers in a tile's words; the earlier word is the low half. */
 FI_INLINE vu64 vu64_from_words(const vu32 *words, int n) {
@@ -159,5 +163,14 @@ FI_INLINE vf64 vf64_min(vf64 a, vf64 b) { return a < b ? a : b; }
 FI_INLINE vf64 vf64_max(vf64 a, vf64 b) { return a > b ? a : b; }
 /* Where bit 63 of `choose` is set b, elsewhere a. */
 FI_INLINE vf64 vf64_choose(vu64 choose, vf64 a, vf64 b) { return choose >> 63 ? b : a; }
-FI_INLINE int vf64_any_negative(vf64 a) { return (int)(vf64_as_bits(a) >> 63); }
+/* Bit i: whether lane i is negative. */
+FI_INLINE unsigned vf64_negative(vf64 a) { return (unsigned)(vf64_as_bits(a) >> 63); }
+/* The lanes of `a` whose bit is set, side by side at `to`, where V_LANES64 numbers are written. */
+FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
+    (void)lanes;
+    *to = a;
+}
+/* The lanes whose bit is set from `from` in turn, the others from a; V_LANES64 numbers are read. */
+FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) { return lanes ? *from : a; }
+FI_INLINE vf64 vf64_load(const double *p) { return *p; }
 FI_INLINE void vf64_store(void *p, vf64 a) { memcpy(p, &a, 8); }
