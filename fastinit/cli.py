@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line: write, plan, verify, info.  Data on stdout, bars and errors on stderr.
+"""The command line: write, plan, verify, info, bench.  Data on stdout, bars and errors on stderr.
 
 A mistake gives one line and exit code 2, a failed verify exit code 1; neither a traceback.
 """
@@ -16,13 +16,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import click
 
 import fastinit
 from fastinit import instruction_sets, plans
 from fastinit.checkpoints import Layout, layout_of
+from fastinit.checkpoints.files import Durability
 from fastinit.dtypes import DTYPES
 from fastinit.parallel import thread_count
 from fastinit.stream import VERSION
@@ -64,6 +65,13 @@ def cli() -> None:
 @_threads
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 @click.option("--overwrite", is_flag=True, help="Replace a checkpoint that is there.")
+@click.option(
+    "--durability",
+    type=click.Choice(get_args(Durability)),
+    default="full",
+    show_default=True,
+    help="What is flushed to disk: nothing, files, or their folder too.",
+)
 @_json
 def write(
     source: str,
@@ -74,6 +82,7 @@ def write(
     threads: int | None,
     dry_run: bool,
     overwrite: bool,
+    durability: str,
     as_json: bool,
 ) -> None:
     """Write a checkpoint of SOURCE, a preset or a .toml plan, into DIR.
@@ -95,6 +104,7 @@ def write(
             max_shard_size=max_shard_size,
             threads=threads,
             overwrite=overwrite,
+            durability=durability,
             progress=progress,
         )
     if as_json:
@@ -104,7 +114,8 @@ def write(
     click.echo(
         f"{folder}: {report.parameters:,} parameters in {report.tensors:,} tensors, "
         f"{_bytes(report.size)} in {len(report.files)} files{resumed}, "
-        f"{report.seconds:.2f} s, {_rate(report.size, report.seconds)}"
+        f"{report.seconds:.2f} s, {report.cpu_seconds:.2f} s of CPU time, "
+        f"{_rate(report.size, report.seconds)}"
     )
 
 
@@ -182,6 +193,22 @@ def info(as_json: bool) -> None:
         return
     for key, value in found.items():
         click.echo(f"{key:16} {', '.join(value) if isinstance(value, list) else value}")
+
+
+@cli.command()
+@click.option("--size", help="Bytes of the large buffer.  [default: 256 MiB, or less if need be]")
+@_threads
+@_json
+def bench(size: str | None, threads: int | None, as_json: bool) -> None:
+    """Measure this machine: fastinit against memset and the generators that are installed.
+
+    It takes up to half a minute.
+    """
+    from fastinit.bench import command
+
+    found = command.run(size, threads, (lambda line: None) if as_json else click.echo)
+    if as_json:
+        _print_json(found)
 
 
 def main() -> None:

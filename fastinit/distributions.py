@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -76,6 +76,10 @@ class Distribution(ABC):
             ValueError: the values, or all values in the interval, do not exist in `dtype`.
         """
 
+    def sampler_of(self, dtype: DType) -> Callable[[Stream], Sampler]:
+        """`sampler` for the streams of many tensors; raises as that does, now or then."""
+        return lambda stream: self.sampler(dtype, stream)
+
 
 class Independent(Distribution):
     """Elements that are independent of each other and of their place: each from its own word."""
@@ -96,25 +100,28 @@ class Independent(Distribution):
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
         """The arguments of `_native.Spec` beside the stream and the dtype."""
 
-    @default_floats
     def spec(self, dtype: DType, stream: Stream) -> _native.Spec:
         """What the kernels need to draw from `stream` as `dtype`; raises as `sampler` does."""
-        return _native.Spec(
-            dtype=dtype.code,
-            key=stream.seed,
-            subsequence=stream.subsequence,
-            **_numbers_of(self, dtype),
-        )
+        numbers = _numbers_of(self, dtype)
+        return _native.Spec(key=stream.seed, subsequence=stream.subsequence, **numbers)
 
     def sampler(self, dtype: DType, stream: Stream) -> Sampler:
         """What draws the values."""
         return WordSampler(dtype, self.spec(dtype, stream))
 
+    def sampler_of(self, dtype: DType) -> Callable[[Stream], Sampler]:
+        """The same for many streams: only key and subsequence are theirs."""
+        spec, numbers = _native.Spec, _numbers_of(self, dtype)
+        return lambda stream: WordSampler(
+            dtype, spec(key=stream.seed, subsequence=stream.subsequence, **numbers)
+        )
+
 
 @lru_cache(maxsize=1024)
+@default_floats
 def _numbers_of(distribution: Independent, dtype: DType) -> Mapping[str, Any]:
     """What one distribution needs for one dtype: worked out once, whatever tensors share it."""
-    return distribution._numbers(dtype)
+    return {"dtype": dtype.code, **distribution._numbers(dtype)}
 
 
 def _interval(dtype: DType, low: float, high: float) -> dict[str, float]:

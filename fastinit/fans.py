@@ -8,7 +8,7 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, SupportsIndex, TypedDict, Unpack
+from typing import Any, SupportsIndex, TypedDict, TypeGuard, Unpack
 
 Axes = int | tuple[int, ...]
 
@@ -18,14 +18,23 @@ LAYOUTS = {"torch": (1, 0), "keras": (-2, -1), "jax": (-2, -1)}
 
 def check_shape(shape: Iterable[SupportsIndex] | SupportsIndex) -> tuple[int, ...]:
     """`shape` as a tuple of ints, none negative, fewer than 2**63 elements in all."""
-    if type(shape) is tuple and all(type(dim) is int and dim >= 0 for dim in shape):
-        checked = shape  # nearly always
-    else:
-        checked = tuple(map(_check_dim, _dims(shape)))
-    # A zero elsewhere does not make an absurd axis reasonable.
-    if math.prod(dim for dim in checked if dim) >= 2**63:
+    checked = shape if is_plain(shape) else tuple(map(_check_dim, _dims(shape)))
+    size = 1
+    for dim in checked:
+        size *= dim or 1  # a zero elsewhere does not make an absurd axis reasonable
+    if size >= 2**63:
         raise ValueError(f"shape {checked} has 2**63 elements or more: no memory holds it")
     return checked
+
+
+def is_plain(shape: object) -> TypeGuard[tuple[int, ...]]:
+    """Whether it is a tuple of plain ints, none negative, as it nearly always is."""
+    if type(shape) is not tuple:
+        return False
+    for dim in shape:  # noqa: SIM110 - `all` of a generator takes three times as long
+        if type(dim) is not int or dim < 0:
+            return False
+    return True
 
 
 def _dims(shape: object) -> tuple[object, ...]:

@@ -60,7 +60,7 @@ class Sampler(ABC):
             self.draw(out[place : place + size], start + row * start_step)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class WordSampler(Sampler):
     """Elements that each come from their own word: the kernels draw them."""
 

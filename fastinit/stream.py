@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from typing import SupportsIndex
 
@@ -44,18 +43,16 @@ def subsequence(name: str) -> int:
 
     The first 8 bytes, little-endian, of BLAKE2b(name in UTF-8, digest_size=8) (RFC 7693).
     """
+    return int.from_bytes(blake2b(_utf8(name), digest_size=8).digest(), "little")
+
+
+def _utf8(name: str) -> bytes:
     if not isinstance(name, str):
         raise TypeError(f"name is {name!r}: need a string, such as 'h.0.attn.c_attn.weight'")
-    return _subsequence(name)
-
-
-@lru_cache(maxsize=4096)
-def _subsequence(name: str) -> int:
     try:
-        encoded = name.encode()
+        return name.encode()
     except UnicodeEncodeError:
         raise ValueError(f"name {name!r} holds a lone surrogate: it has no UTF-8 form") from None
-    return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def stream(seed: SupportsIndex, name: str) -> Stream:
     '0xcd775d0220b71919'
     """
     found = Stream(check_seed(seed), name)
-    subsequence(name)
+    _utf8(name)  # raises now rather than at the first draw
     return found
 
 

@@ -74,12 +74,14 @@ def test_write_reports_in_json(small, tmp_path, main):
     assert (code, err) == (0, "")
     report = json.loads(out)
     assert report.pop("seconds") > 0
+    assert report.pop("cpu_seconds") > 0
     assert report == {
         "folder": str(tmp_path / "weights"),
         "files": ["config.json", "model.safetensors"],
         "tensors": 5,
         "parameters": SMALL_PARAMETERS,
         "size": SMALL_SIZE,
+        "durability": "full",
         "resumed": [],
     }
 
@@ -128,6 +130,22 @@ def test_a_checkpoint_is_replaced_only_by_overwrite(small, tmp_path, main):
     assert main("write", small, folder, "--seed", 1, "--overwrite")[0] == 0
     assert (folder / "model.safetensors").read_bytes() != before
     assert main("verify", folder)[0] == 0
+
+
+@pytest.mark.parametrize("level", ["none", "file", "full"])
+def test_write_takes_a_level_of_durability(small, tmp_path, main, level):
+    code, out, _ = main("write", small, tmp_path / level, "--durability", level, "--json")
+    assert (code, json.loads(out)["durability"]) == (0, level)
+    assert main("write", small, tmp_path / "default")[0] == 0
+    for path in (tmp_path / level).iterdir():
+        assert path.read_bytes() == (tmp_path / "default" / path.name).read_bytes()
+
+
+def test_an_unknown_level_of_durability_is_one_line_that_lists_them(small, tmp_path, main):
+    code, out, err = main("write", small, tmp_path / "weights", "--durability", "fsync")
+    assert (code, out) == (2, "")
+    assert_one_line(err, "'fsync' is not one of 'none', 'file', 'full'")
+    assert not (tmp_path / "weights").exists()
 
 
 def test_write_resumes_and_names_the_files_found_finished(small, tmp_path, main):
@@ -325,12 +343,21 @@ def test_info_shows_the_instruction_set_that_the_environment_forces(name):
 
 OPTIONS = {
     "write": {
-        *("--seed", "--dtype", "--max-shard-size", "--threads", "--dry-run", "--overwrite"),
+        *(
+            "--seed",
+            "--dtype",
+            "--max-shard-size",
+            "--threads",
+            "--dry-run",
+            "--overwrite",
+            "--durability",
+        ),
         "--json",
     },
     "plan": {"--dtype", "--all", "--json"},
     "verify": {"--threads", "--json"},
     "info": {"--json"},
+    "bench": {"--size", "--threads", "--json"},
 }
 
 

@@ -206,14 +206,15 @@ def kill(process, moments):
     process.communicate()
 
 
-def test_a_killed_write_leaves_only_whole_files_and_resumes(tmp_path):
+@pytest.mark.parametrize("level", ["none", "file", "full"])
+def test_a_killed_write_leaves_only_whole_files_and_resumes(tmp_path, level):
     write(large_plan(8, 2**19), tmp_path / "right", seed=3, max_shard_size="5MB")
     right = contents(tmp_path / "right")
     moments = random.Random(20)
     partial = 0
-    for attempt in range(20):
+    for attempt in range(15):
         folder = tmp_path / str(attempt)
-        kill(started(slow_write(folder, 0.005)), moments)
+        kill(started(slow_write(folder, 0.005, durability=level)), moments)
         found = contents(folder) if folder.exists() else {}
         whole = {name: data for name, data in found.items() if not name.endswith(".fastinit")}
         assert all(right[name] == data for name, data in whole.items())
@@ -254,6 +255,25 @@ def test_ctrl_c_ends_a_write_within_a_second_and_leaves_no_temporary(tmp_path, t
     assert process.returncode == -signal.SIGINT
     assert not temporaries(tmp_path / "x")
     assert INDEX not in contents_names(tmp_path / "x")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_a_write_of_tiny_tensors_soon(tmp_path, threads):
+    body = (
+        f"plan = plan_of(*((f't{{i}}', (3,), 'normal()') for i in range(100_000)))\n"
+        f"write(plan, {str(tmp_path / 'x')!r}, seed=0, threads={threads},\n"
+        "      progress=lambda size: print('chunk', flush=True))\n"
+    )
+    process = started(body)
+    for _ in range(3):
+        assert process.stdout.readline() == b"chunk\n"
+    begin = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert time.perf_counter() - begin < 1
+    assert errors.rstrip().endswith(b"KeyboardInterrupt")
+    assert not temporaries(tmp_path / "x")
+    assert not contents(tmp_path / "x")
 
 
 def contents_names(folder):

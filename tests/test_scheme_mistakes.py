@@ -221,3 +221,25 @@ FANS_MISTAKES = [
 def test_a_wrong_argument_of_fans_is_explained(shape, axes, error, words):
     with pytest.raises(error, match=words):
         fi.fans(shape, **axes)
+
+
+@pytest.mark.parametrize(
+    ("make", "good", "bad"),
+    [
+        (fi.normal, {"std": 1}, {"std": True}),
+        (fi.he_normal, {"groups": 1}, {"groups": True}),
+        (fi.he_normal, {"batch_axis": (0,)}, {"batch_axis": (False,)}),
+        (fi.he_normal, {"transposed": False}, {"transposed": 0}),
+    ],
+)
+def test_a_mistake_is_one_even_where_its_equal_was_made_before(make, good, bad):
+    assert make(**good) == make(**good)
+    with pytest.raises((TypeError, ValueError)):
+        make(**bad)
+
+
+def test_a_scheme_checks_each_shape_even_where_its_equal_was_asked_before():
+    scheme = fi.normal(std=1.0)
+    assert scheme.distribution((1, 2)) == scheme.distribution((1, 2))
+    with pytest.raises(ValueError, match="shape has an axis of True"):
+        scheme.distribution((True, 2))

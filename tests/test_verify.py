@@ -14,10 +14,11 @@ import time
 
 import numpy as np
 import pytest
-from checkpoint_plans import contents, large_plan, mixed_plan, plan_of
+from checkpoint_plans import contents, large_plan, mixed_plan, plan_of, safetensors_file
 
 import fastinit.checkpoints as checkpoints
 from fastinit.checkpoints import VerifyError, layout_of, verify, write
+from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
@@ -131,12 +132,10 @@ def test_values_that_look_alike_are_shown_by_their_bits(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     good = path.read_bytes()
     path.write_bytes(good[:4096] + struct.pack("<I", 0x7FC00001) + good[4100:])
-    module = sys.modules["fastinit.checkpoints.recipe"]
+    original = Recipe.sampler
 
-    original = module.sampler
-
-    def nan_sampler(*args, **options):
-        inner = original(*args, **options)
+    def nan_sampler(*args):
+        inner = original(*args)
 
         class Nan:
             dtype = inner.dtype
@@ -147,8 +146,26 @@ def test_values_that_look_alike_are_shown_by_their_bits(tmp_path, monkeypatch):
 
         return Nan()
 
-    monkeypatch.setattr(module, "sampler", nan_sampler)
+    monkeypatch.setattr(Recipe, "sampler", nan_sampler)
     with pytest.raises(VerifyError, match=r"is nan \(0x7fc00001\), the recipe gives nan \(0x7fc0"):
+        verify(tmp_path)
+
+
+def test_wide_elements_behind_narrow_ones_are_compared_too(tmp_path):
+    plan = plan_of(
+        ("wide", (500,), "normal(std=0.02)", "float32"),
+        ("narrow", (777,), "normal(std=0.02)", "float8_e4m3fn"),
+    )
+    write(plan, tmp_path, seed=3)
+    path = tmp_path / "model.safetensors"
+    data = path.read_bytes()
+    size = 8 + int.from_bytes(data[:8], "little")
+    header, values = json.loads(data[8:size]), data[size:]
+    header["narrow"]["data_offsets"], header["wide"]["data_offsets"] = [0, 777], [777, 2777]
+    path.write_bytes(safetensors_file(header, values[2000:] + values[:2000]))
+    assert verify(tmp_path).tensors == 2
+    edit(path, path.stat().st_size - 1, lambda byte: byte ^ 1)
+    with pytest.raises(VerifyError, match=r"tensor 'wide', element 499 is"):
         verify(tmp_path)
 
 

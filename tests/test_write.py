@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+import fastinit as fi
 import fastinit.checkpoints as checkpoints
 from fastinit.checkpoints import layout_of, write, write_shard
 from fastinit.checkpoints import write as write_function
 from fastinit.errors import CheckpointError
+from fastinit.plans import Plan
 
 INDEX = "model.safetensors.index.json"
 
@@ -129,9 +131,76 @@ def test_the_chunk_size_changes_no_byte(tmp_path, monkeypatch, chunk):
 def test_early_flushes_change_no_byte(tmp_path, monkeypatch):
     write(mixed_plan(), tmp_path / "a", seed=3)
     monkeypatch.setattr(sys.modules["fastinit.checkpoints.write"], "FLUSH", 10_000)
+    monkeypatch.setattr(sys.modules["fastinit.checkpoints.write"], "BEGIN", 5000)
     monkeypatch.setattr(sys.modules["fastinit.checkpoints.write"], "CHUNK", 4096)
     write(mixed_plan(), tmp_path / "b", seed=3, threads=3)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def thousands_of_tensors() -> Plan:
+    """More tensors than a chunk may hold, of every size from 0 on, of each width of element."""
+    dtypes = ("float64", "float32", "bfloat16", "float8_e4m3fn")
+    schemes = ("normal(std=0.02)", "zeros()", "he_normal()")
+    rows = (
+        (f"t{i}", (i % 50, 3 + i % 7), schemes[i % 2 if i % 50 == 0 else i % 3], dtypes[i % 4])
+        for i in range(3000)
+    )
+    return plan_of(*rows)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 2**10])
+def test_tensors_that_share_a_chunk_are_those_of_the_sampler(tmp_path, monkeypatch, pieces):
+    for module in ("write", "verify"):
+        monkeypatch.setattr(sys.modules[f"fastinit.checkpoints.{module}"], "PIECES", pieces)
+    plan = thousands_of_tensors()
+    seen = []
+    report = write(plan, tmp_path, seed=5, threads=2, progress=seen.append)
+    assert sum(seen) == report.size
+    opened = checkpoints.open(tmp_path)
+    for tensor in plan:
+        expected = fi.array(
+            tensor.shape, tensor.scheme, seed=5, name=tensor.name, dtype=tensor.dtype
+        )
+        assert opened[tensor.name].tobytes() == expected.tobytes()
+    assert checkpoints.verify(tmp_path).tensors == len(plan)
+
+
+def test_small_tensors_are_written_together(tmp_path, monkeypatch):
+    offsets = []
+    pwrite = os.pwrite
+
+    def counted(descriptor, data, offset):
+        offsets.append(offset)
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", counted)
+    write(plan_of(*((f"t{i}", (100,), "ones()") for i in range(1000))), tmp_path, seed=0)
+    assert len(offsets) == 2  # the header, and all of the tensors
+
+
+def test_the_disk_is_told_to_begin_meanwhile(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *args: told.append(args[1:]), raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_DONTNEED", 4, raising=False)
+    monkeypatch.setattr(sys.modules["fastinit.checkpoints.write"], "BEGIN", 2**21)
+    for level in ("none", "file"):
+        write(large_plan(2), tmp_path / level, seed=0, threads=1, durability=level)
+        assert len(told) == (0 if level == "none" else 8)
+    assert [offset // 2**20 for offset, _, _ in told] == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert {size for _, size, _ in told} == {2**21}
+
+
+def test_a_system_that_cannot_be_told_to_begin_works(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(sys.modules["fastinit.checkpoints.write"], "BEGIN", 2**21)
+    write(large_plan(2), tmp_path / "a", seed=0)
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    write(large_plan(2), tmp_path / "b", seed=0)
+    monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    write(large_plan(2), tmp_path / "c", seed=0)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(tmp_path / "c")
 
 
 def test_another_seed_is_another_checkpoint(tmp_path):

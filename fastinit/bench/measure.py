@@ -36,6 +36,35 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[
     return seconds
 
 
+def interleaved_for(
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int,
+    seconds: float,
+    before: Callable[[str], object] = lambda name: None,
+) -> dict[str, list[float]]:
+    """As `interleaved`, but no round after the first begins that may not end within `seconds`.
+
+    What a call returns is freed after the clock has been read; `before` is called, with the name
+    of the call, before it is read for the first time.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    begin = last = time.perf_counter()
+    for turn in range(rounds + 1):
+        now = time.perf_counter()
+        if turn > 1 and now + (now - last) > begin + seconds:
+            break
+        last = now
+        for name, call in calls.items():
+            before(name)
+            start = time.perf_counter()
+            made = call()
+            end = time.perf_counter()
+            del made
+            if turn:
+                taken[name].append(end - start)
+    return taken
+
+
 def timed(call: Callable[[], object]) -> float:
     """Seconds that one call takes."""
     begin = time.perf_counter()

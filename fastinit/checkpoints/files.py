@@ -3,9 +3,10 @@
 
 Rules, each against a loss that happened to somebody: write beside the target and rename (a reader
 never sees half a file); flush the file before the rename and the folder after it (a power cut
-cannot leave a name without its data); allocate first (a full disk is found before the work is
-done); hold a lock while alive (what a killed writer left can be told from what a living one
-writes); keep the folder open and name files relative to it (nobody can swap it meanwhile).
+cannot leave a name without its data), unless less durability is asked for; allocate first (a full
+disk is found before the work is done); hold a lock while alive (what a killed writer left can be
+told from what a living one writes); keep the folder open and name files relative to it (nobody can
+swap it meanwhile).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Literal, cast, get_args
 
 from fastinit.errors import CheckpointError
 
@@ -37,6 +39,19 @@ ADVICE = {
     errno.ENAMETOOLONG: "choose a folder with a shorter name",
     errno.ENOTDIR: "choose a folder",
 }
+
+
+Durability = Literal["none", "file", "full"]
+"""What is flushed to disk: nothing; files before their rename; and the folder after it too."""
+
+
+def check_durability(durability: str) -> Durability:
+    """The level itself, if there is such a one."""
+    if durability not in get_args(Durability):
+        raise ValueError(
+            f"durability is {durability!r}: choose from {', '.join(get_args(Durability))}"
+        )
+    return cast("Durability", durability)
 
 
 @contextmanager
@@ -68,8 +83,15 @@ class Folder:
     Leaving the `with` block removes every temporary file that was not published.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, exclusive: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        exclusive: bool = True,
+        durability: Durability = "full",
+    ) -> None:
         self.path = Path(path)
+        self.durability = durability
         self.temporaries: dict[str, TemporaryFile] = {}
         with explained(self.path, "open"):
             linked = self.path.is_symlink()
@@ -78,7 +100,7 @@ class Folder:
                 f"{self.path} is a symbolic link to {os.readlink(self.path)}: pass its target"
             )
         with explained(self.path, "open"):
-            _make(self.path)
+            _make(self.path, durable=durability == "full")
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             self.descriptor = os.open(self.path, flags)
             alone = not exclusive or _lock(self.descriptor)
@@ -150,9 +172,22 @@ class Folder:
             os.unlink(name, dir_fd=self.descriptor)
 
     def sync(self) -> None:
-        """Make names that were added and removed survive a power cut."""
-        with explained(self.path, "flush"):
-            os.fsync(self.descriptor)
+        """Make names that were added and removed survive a power cut, if that is asked for."""
+        if self.durability == "full":
+            with explained(self.path, "flush"):
+                os.fsync(self.descriptor)
+
+    def flush(self, name: str) -> None:
+        """Flush a file that is there already: who wrote it may have asked for less."""
+        if self.durability == "none":
+            return
+        with explained(self.path / name, "flush"):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(name, flags, dir_fd=self.descriptor)
+            try:
+                os.fsync(descriptor)
+            finally:
+                _close(descriptor)
 
     def sweep(self) -> None:
         """Remove the temporary files of dead writers: those whose lock can be had."""
@@ -208,9 +243,23 @@ class TemporaryFile:
                 data, offset = data[written:], offset + written
 
     def flush(self) -> None:
-        """Wait until what was written is on disk.  A failure is final: the data may be lost."""
-        with explained(self.path, "flush"):
-            os.fsync(self.descriptor)
+        """Wait until what was written is on disk, unless nothing is to be flushed.
+
+        A failure is final: the data may be lost.
+        """
+        if self.folder.durability != "none":
+            with explained(self.path, "flush"):
+                os.fsync(self.descriptor)
+
+    def begin_flush(self, offset: int, size: int) -> None:
+        """Have the disk begin with what was written there, and do not wait; only a hint.
+
+        Pages that are not on disk yet cannot be dropped: being told that they are not needed,
+        Linux starts to write them.
+        """
+        if self.folder.durability != "none" and hasattr(os, "posix_fadvise"):  # macOS has none
+            with suppress(OSError):
+                os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Give up the descriptor, and the lock with it."""
@@ -219,7 +268,7 @@ class TemporaryFile:
             _close(descriptor)
 
     def publish(self) -> None:
-        """Rename a flushed file to its final name, durably."""
+        """Rename a flushed file to its final name, and flush that too."""
         at = self.folder.descriptor
         with explained(self.path, "rename a temporary file to"):
             os.rename(self.name, self.final, src_dir_fd=at, dst_dir_fd=at)
@@ -235,17 +284,22 @@ class TemporaryFile:
         self.folder.temporaries.pop(self.name, None)
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, *, durable: bool) -> None:
     """Create the folder and its parents, each name flushed to disk in the folder above it."""
     missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     for folder in reversed(missing):
         with suppress(FileExistsError):  # somebody else was faster
             os.mkdir(folder)
-        descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            _close(descriptor)
+        if durable:
+            _flush_folder(folder.parent)
+
+
+def _flush_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        _close(descriptor)
 
 
 def _close(descriptor: int) -> None:

@@ -12,13 +12,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from fastinit import plans
 from fastinit.checkpoints.recipe import KEY, Recipe
 from fastinit.dtypes import resolve
+from fastinit.fans import is_plain
 from fastinit.floats import default_floats
 from fastinit.plans.plan import check_name
 from fastinit.stream import check_seed
@@ -59,11 +60,11 @@ def parse_size(size: int | str) -> int:
 def tensor_size(shape: Iterable[object], item_size: int) -> int:
     """Bytes of a tensor.  A dimension of 0 hides no overflow of the others."""
     shape = tuple(shape)
+    if not is_plain(shape):
+        raise ValueError(f"shape {shape} is no shape: use whole numbers of 0 or more")
     size = item_size
     for dimension in shape:
-        if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 0:
-            raise ValueError(f"shape {shape} is no shape: use whole numbers of 0 or more")
-        size *= max(dimension, 1)
+        size *= dimension or 1
     if size > SIZE_LIMIT:
         raise ValueError(f"shape {shape} takes {size:,} bytes: a file holds at most 2**63 - 1")
     return 0 if 0 in shape else size
@@ -89,7 +90,7 @@ def split(sizes: Sequence[int], limit: int) -> list[list[int]]:
     return [*shards, current] if current else shards
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One tensor in a file: `dtype` by fastinit's name, `init` the text of its scheme."""
 
@@ -97,15 +98,11 @@ class Entry:
     shape: tuple[int, ...]
     dtype: str
     init: str
+    size: int = field(init=False, compare=False)  # bytes of its values
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        self.size  # noqa: B018 - raises for a shape that cannot be
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes of its values."""
-        return tensor_size(self.shape, resolve(self.dtype).size)
+        object.__setattr__(self, "size", tensor_size(self.shape, resolve(self.dtype).size))
 
     @property
     def count(self) -> int:
@@ -164,8 +161,8 @@ class Shard:
             start, end = end, end + entry.size
             fields[entry.name] = {
                 "dtype": resolve(entry.dtype).safetensors,
-                "shape": list(entry.shape),
-                "data_offsets": [start, end],
+                "shape": entry.shape,
+                "data_offsets": (start, end),
             }
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         length = -(-(8 + len(text)) // PAGE) * PAGE - 8
@@ -176,7 +173,7 @@ class Shard:
             )
         return length.to_bytes(8, "little") + text.ljust(length)
 
-    @property
+    @cached_property
     def data_size(self) -> int:
         """Bytes of all values."""
         return sum(entry.size for entry in self.entries)
@@ -195,7 +192,7 @@ class Layout:
     index: bytes | None
     config: bytes | None
 
-    @property
+    @cached_property
     def files(self) -> dict[str, int]:
         """File name -> bytes, in the order of writing; the last one makes it a checkpoint."""
         small = {} if self.config is None else {CONFIG: len(self.config)}
@@ -246,15 +243,14 @@ def layout_of(
     groups = split([entry.size for entry in entries], limit)
     if len(groups) > SHARD_LIMIT:
         raise ValueError(f"{len(groups):,} shards are too many: choose a larger max_shard_size")
+    digest = plan.digest
     shards = tuple(
-        Shard(
-            _file_name(number, len(groups)), seed, plan.name, plan.digest, _aligned(entries, group)
-        )
+        Shard(_file_name(number, len(groups)), seed, plan.name, digest, _aligned(entries, group))
         for number, group in enumerate(groups, 1)
     )
     for shard in shards:
         shard.header  # noqa: B018 - raises when too long
-        for entry in shard.entries:
+        for entry in _unlike(shard.entries):
             shard.sampler(entry)
     index = _index(shards) if len(shards) > 1 else None
     return Layout(shards, index, _config(plan.config, entries))
@@ -276,6 +272,14 @@ def _aligned(entries: Sequence[Entry], positions: Sequence[int]) -> tuple[Entry,
     """Wider elements first, else in plan order: then nothing needs padding, which is forbidden."""
     chosen = (entries[position] for position in positions)
     return tuple(sorted(chosen, key=lambda entry: -resolve(entry.dtype).size))
+
+
+def _unlike(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """The first of each kind: whether a tensor can be drawn does not depend on its name."""
+    kinds: dict[tuple[Any, ...], Entry] = {}
+    for entry in entries:
+        kinds.setdefault((entry.init, entry.shape, entry.dtype), entry)
+    return kinds.values()
 
 
 def _index(shards: Sequence[Shard]) -> bytes:

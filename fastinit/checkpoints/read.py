@@ -258,6 +258,17 @@ class Checkpoint(Mapping[str, np.ndarray[Any, np.dtype[Any]]]):
     def _has(self, name: str) -> bool:
         return os.path.isdir(self.path) and os.path.lexists(self.path / name)
 
+    def header(self, file: str) -> Header:
+        """What one of its files says about itself; a file that is not open is read, not mapped."""
+        if file in self._opened:
+            return self._opened[file][1]
+        path = self.folder / file
+        descriptor, size = open_file(path)
+        try:
+            return read_header(descriptor, size, path)
+        finally:
+            os.close(descriptor)
+
     def _open(self, file: str) -> tuple[mmap.mmap, Header]:
         if file not in self._opened:
             path = self.folder / file

@@ -8,18 +8,19 @@ plan or the other shards, can be verified.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fastinit.arrays import sampler
-from fastinit.schemes import scheme
-from fastinit.stream import VERSION, check_seed
+from fastinit.dtypes import resolve
+from fastinit.instruction_sets import check as check_instruction_set
+from fastinit.schemes.scheme import scheme
+from fastinit.stream import VERSION, Stream, check_seed
 
 if TYPE_CHECKING:
     from fastinit.samplers import Sampler
-    from fastinit.schemes import Scheme
+    from fastinit.schemes.scheme import Scheme
 
 KEY = "fastinit"
 FIELDS = {"stream": int, "seed": int, "plan": str, "digest": str, "init": dict}
@@ -29,6 +30,12 @@ FIELDS = {"stream": int, "seed": int, "plan": str, "digest": str, "init": dict}
 def _scheme(text: str) -> Scheme:
     """Parsed once per text: a model has thousands of tensors and a handful of schemes."""
     return scheme(text)
+
+
+@lru_cache(maxsize=1024)
+def _sampler_of(drawn: Scheme, shape: tuple[int, ...], dtype: str) -> Callable[[Stream], Sampler]:
+    """All that tensors have in common that differ in name alone."""
+    return drawn.distribution(shape).sampler_of(resolve(dtype))
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ class Recipe:
     def sampler(self, name: str, shape: tuple[int, ...], dtype: str) -> Sampler:
         """What draws the tensor `name`.  Reads the scheme's text, so text and values agree."""
         try:
-            return sampler(_scheme(self.init[name]), shape, seed=self.seed, name=name, dtype=dtype)
+            check_instruction_set()
+            drawn = _scheme(self.init[name]).for_tensor(name, shape)
+            return _sampler_of(drawn, shape, dtype)(Stream(self.seed, name))
         except ValueError as error:
             raise ValueError(f"tensor {name!r} cannot be drawn: {error}") from error

@@ -27,7 +27,6 @@ from fastinit.checkpoints.read import (
     Stored,
     open_file,
     read_exactly,
-    read_header,
 )
 from fastinit.checkpoints.recipe import KEY, Recipe
 from fastinit.dtypes import resolve
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from fastinit.samplers import Sampler
 
 CHUNK = 2**20  # bytes a task compares
+PIECES = 2**10  # tensors in a task at most: a few ms of work, however small they are
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -110,7 +110,7 @@ def verify(
     begin = time.perf_counter()
     workers = thread_count(threads)
     checkpoint = Checkpoint(path)
-    headers = {file: _header(checkpoint.folder / file) for file in checkpoint.files}
+    headers = {file: _header(checkpoint, file) for file in checkpoint.files}
     recipes = {file: _recipe(file, header) for file, header in headers.items()}
     _check_family(recipes)
     _check_folder(checkpoint, headers)
@@ -136,14 +136,10 @@ def verify(
     )
 
 
-def _header(path: Path) -> Header:
-    if not os.path.exists(path):
-        raise VerifyError("the file is missing, the index names it: write it again", path.name)
-    descriptor, size = open_file(path)
-    try:
-        return read_header(descriptor, size, path)
-    finally:
-        os.close(descriptor)
+def _header(checkpoint: Checkpoint, file: str) -> Header:
+    if not os.path.exists(checkpoint.folder / file):
+        raise VerifyError("the file is missing, the index names it: write it again", file)
+    return checkpoint.header(file)
 
 
 def _recipe(file: str, header: Header) -> Recipe:
@@ -200,7 +196,7 @@ def _check_folder(checkpoint: Checkpoint, headers: dict[str, Header]) -> None:
             raise VerifyError("is a shard that the index does not name: remove it", name)
 
 
-class _Task(NamedTuple):
+class _Piece(NamedTuple):
     """`size` bytes of a tensor, from byte `start` of it."""
 
     name: str
@@ -208,6 +204,11 @@ class _Task(NamedTuple):
     stored: Stored
     start: int
     size: int
+
+    @property
+    def offset(self) -> int:
+        """Where it is in the file."""
+        return self.stored.start + self.start
 
 
 class _File:
@@ -242,12 +243,25 @@ class _File:
         finally:
             os.close(self.descriptor)
 
-    def tasks(self) -> Iterator[_Task]:
+    def tasks(self) -> Iterator[list[_Piece]]:
+        """Neighbouring pieces of one tensor or of many, a chunk in all."""
+        pieces: list[_Piece] = []
+        room = CHUNK
         for name, stored in self.header.tensors.items():
-            sampler = self.sampler(name, stored)
+            sampler, done = self.sampler(name, stored), 0
             self.rounded += sampler.tolerance > 0
-            for start in range(0, stored.size, CHUNK):
-                yield _Task(name, sampler, stored, start, min(CHUNK, stored.size - start))
+            if (CHUNK - room) % DTYPES[stored.dtype].itemsize:  # a foreign order of the tensors
+                yield pieces
+                pieces, room = [], CHUNK
+            while done < stored.size:
+                size = min(room, stored.size - done)
+                pieces.append(_Piece(name, sampler, stored, done, size))
+                room, done = room - size, done + size
+                if not room or len(pieces) == PIECES:
+                    yield pieces
+                    pieces, room = [], CHUNK
+        if pieces:
+            yield pieces
 
     def sampler(self, name: str, stored: Stored) -> Sampler:
         """What is compared: the values before they are rounded, where they are not exact."""
@@ -260,54 +274,62 @@ class _File:
         except ValueError as error:
             raise VerifyError(f"{error}", self.path.name, name) from error
 
-    def work(self, task: _Task) -> None:
+    def work(self, pieces: list[_Piece]) -> None:
+        """Read a task's bytes at once, and compare piece by piece."""
         if not hasattr(self.local, "buffers"):
-            self.local.buffers = np.empty((2, CHUNK), np.uint8)
-        found, expected = self.local.buffers[:, : task.size]
-        offset = task.stored.start + task.start
-        read_exactly(self.descriptor, found.data, offset, self.path)
-        wrong = (_beyond if task.sampler.tolerance else _different)(task, found, expected)
-        if wrong is not None:
-            error = self.difference(task, found, expected, wrong)
-            with self.lock:
-                self.wrong.append((offset, error))
-            raise error
+            self.local.buffers = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
+        found, expected = self.local.buffers
+        begin = pieces[0].offset
+        size = pieces[-1].offset + pieces[-1].size - begin
+        read_exactly(self.descriptor, found[:size].data, begin, self.path)
+        for piece in pieces:
+            place = slice(piece.offset - begin, piece.offset - begin + piece.size)
+            self.compare(piece, found[place], expected[place])
         if self.progress:
             with self.lock:
-                self.progress(task.size)
+                self.progress(size)
 
-    def difference(self, task: _Task, found: Bytes, expected: Bytes, place: int) -> VerifyError:
-        """The error that names the first element of a chunk that differs."""
-        item = DTYPES[task.stored.dtype]
-        index = task.start // item.itemsize + place
+    def compare(self, piece: _Piece, found: Bytes, expected: Bytes) -> None:
+        wrong = (_beyond if piece.sampler.tolerance else _different)(piece, found, expected)
+        if wrong is not None:
+            error = self.difference(piece, found, expected, wrong)
+            with self.lock:
+                self.wrong.append((piece.offset, error))
+            raise error
+
+    def difference(self, piece: _Piece, found: Bytes, expected: Bytes, place: int) -> VerifyError:
+        """The error that names the first element of a piece that differs."""
+        item = DTYPES[piece.stored.dtype]
+        index = piece.start // item.itemsize + place
         values = found.view(item)[place], expected.view(item)[place]
         texts = [str(value) for value in values]
         if texts[0] == texts[1]:  # two NaNs, say: only their bits tell them apart
             texts = [f"{value} (0x{value.tobytes()[::-1].hex()})" for value in values]
         return VerifyError(
-            f"tensor {task.name!r}, element {index}{_position(index, task.stored.shape)} "
+            f"tensor {piece.name!r}, element {index}{_position(index, piece.stored.shape)} "
             f"is {texts[0]}, the recipe gives {texts[1]}",
             self.path.name,
-            task.name,
+            piece.name,
             index,
         )
 
 
-def _different(task: _Task, found: Bytes, expected: Bytes) -> int | None:
-    """The first element of a chunk that differs in any bit, if one does; makes what is expected."""
-    size = task.sampler.dtype.size
-    task.sampler.draw(expected, task.start // size)
-    return None if np.array_equal(found, expected) else int(np.argmax(found != expected)) // size
+def _different(piece: _Piece, found: Bytes, expected: Bytes) -> int | None:
+    """The first element of a piece that differs in any bit, if one does; makes what is expected."""
+    size = piece.sampler.dtype.size
+    piece.sampler.draw(expected, piece.start // size)
+    equal = found == expected
+    return None if equal.all() else int(np.argmin(equal)) // size
 
 
-def _beyond(task: _Task, found: Bytes, expected: Bytes) -> int | None:
+def _beyond(piece: _Piece, found: Bytes, expected: Bytes) -> int | None:
     """The first element that no value within the sampler's tolerance rounds to, if there is one.
 
     A zero is exact: it stands where nothing is added up.
     """
-    kind, sampler = resolve(DTYPES[task.stored.dtype]), task.sampler
-    wanted = np.empty(task.size // kind.size, sampler.dtype.numpy)
-    sampler.draw(wanted.view(np.uint8), task.start // kind.size)
+    kind, sampler = resolve(DTYPES[piece.stored.dtype]), piece.sampler
+    wanted = np.empty(piece.size // kind.size, sampler.dtype.numpy)
+    sampler.draw(wanted.view(np.uint8), piece.start // kind.size)
     expected[:] = kind.cast(wanted).view(np.uint8)
     margin = wanted.dtype.type(sampler.tolerance)
     with np.errstate(over="ignore"):

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
 
-from fastinit.checkpoints.files import Folder, TemporaryFile
+from fastinit.checkpoints.files import Durability, Folder, TemporaryFile, check_durability
 from fastinit.checkpoints.layout import (
     CONFIG,
     INDEX,
@@ -35,14 +35,19 @@ if TYPE_CHECKING:
     from fastinit.samplers import Sampler
 
 CHUNK = 2**20  # bytes a task fills: fits the L2 cache, so pwrite copies from there
-FLUSH = 2**28  # unflushed bytes in a file: the disk works meanwhile, and Ctrl-C never waits long
+PIECES = 2**10  # tensors in a chunk at most: a few ms of work, however small they are
+BEGIN = 2**24  # bytes after which the disk is told to begin: it works from the start
+FLUSH = 2**28  # bytes after which it is waited for: so Ctrl-C never waits long
 
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What `write` did: `size` is bytes of values, `resumed` the files found finished."""
+    """What `write` did: `size` is bytes of values, `resumed` the files found finished.
+
+    `cpu_seconds` is what the whole process used meanwhile, in all threads and in the system.
+    """
 
     folder: Path
     files: tuple[str, ...]
@@ -50,6 +55,8 @@ class WriteReport:
     parameters: int
     size: int
     seconds: float
+    cpu_seconds: float
+    durability: Durability
     resumed: tuple[str, ...]
 
 
@@ -63,12 +70,13 @@ def write(
     max_shard_size: int | str = "5GB",
     threads: int | None = None,
     overwrite: bool = False,
+    durability: str = "full",
     progress: Progress | None = None,
 ) -> WriteReport:
     """Write every tensor of `plan` into `folder`, as safetensors in the layout of the hub.
 
     The same arguments give the same bytes for any number of threads.  A file appears under its
-    name when it is complete and on disk; the index, or the only file, comes last and makes it a
+    name when it is complete and flushed; the index, or the only file, comes last and makes it a
     checkpoint.  After a crash the same call carries on with the files that are missing.
 
     Args:
@@ -81,22 +89,32 @@ def write(
         overwrite: replace a checkpoint that is there.  It stays until the new one is on disk
             entire, so there must be room for both.  A config.json that is there stays if the
             plan has none.
+        durability: what a power cut, or a crash of the machine, can undo.  "full": nothing that
+            was reported; each file is flushed to disk before it gets its name, and the folder
+            after it.  "file": names, never contents; files are flushed, the folder is not, so
+            every name there stands for a whole file, but the last ones may be missing, and an
+            overwrite may leave a mixture, which `verify` finds.  "none": anything; nothing is
+            flushed, names may stand for files with holes.  A process that dies leaves whole files
+            alone at every level.
         progress: called with the number of bytes of values done since its last call.
 
     Raises:
         ValueError: an argument, a name, a shape or a scale that cannot work; nothing is written.
         CheckpointError: the folder or the disk refuses.  No temporary file is left.
     """
-    begin = time.perf_counter()
+    begin, cpu_begin = time.perf_counter(), time.process_time()
+    level = check_durability(durability)
     layout = layout_of(plan, seed=seed, dtype=dtype, max_shard_size=max_shard_size)
     workers = thread_count(threads)
-    with Folder(folder) as target:
+    with Folder(folder, durability=level) as target:
         target.sweep()
         names = target.names()
         resumed = set() if overwrite else _finished(target, layout, names)
         missing = [shard for shard in layout.shards if shard.file not in resumed]
         _check_replaceable(target, layout)
         target.check_space(sum(layout.files.values()) - _sizes(layout, resumed))
+        for name in resumed:
+            target.flush(name)
         if progress:
             progress(sum(s.data_size for s in layout.shards if s.file in resumed))
         if overwrite:
@@ -110,26 +128,38 @@ def write(
         parameters=layout.parameters,
         size=layout.size,
         seconds=time.perf_counter() - begin,
+        cpu_seconds=time.process_time() - cpu_begin,
+        durability=level,
         resumed=tuple(shard.file for shard in layout.shards if shard.file in resumed),
     )
 
 
 def write_shard(
-    description: dict[str, Any], folder: str | os.PathLike[str], *, threads: int | None = None
+    description: dict[str, Any],
+    folder: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    durability: str = "full",
 ) -> None:
     """Write one shard from `Shard.to_json`, on any machine, any number of times.
 
     Once every shard is there, `write` with the same plan finds them and adds the index.
 
+    Args:
+        description: what `Shard.to_json` gave, perhaps through JSON.
+        folder, threads, durability: as for `write`, which flushes what it finds once more.
+
     Raises:
-        ValueError: it is no such description.
+        ValueError: it is no such description; an argument that cannot work.
         CheckpointError: the folder holds a finished checkpoint or another shard of that name, or
             it or the disk refuses.
     """
     shard, workers = Shard.from_json(description), thread_count(threads)
-    with Folder(folder, exclusive=False) as target:
+    with Folder(folder, exclusive=False, durability=check_durability(durability)) as target:
         names = target.names()
         if shard.file in names and _is_ours(target, shard.file, shard):
+            target.flush(shard.file)
+            target.sync()
             return
         _check_uncommitted(target, names)
         target.check_space(shard.file_size)
@@ -188,8 +218,11 @@ def _add(
     target: Folder, layout: Layout, missing: list[Shard], workers: int, progress: Progress | None
 ) -> None:
     """Publish each file as it is finished, so that an interrupted run can be carried on."""
-    if layout.config is not None and CONFIG not in target.names():
-        _small_file(target, CONFIG, layout.config).publish()
+    if layout.config is not None:
+        if CONFIG in target.names():
+            target.flush(CONFIG)
+        else:
+            _small_file(target, CONFIG, layout.config).publish()
     _fill(target, missing, workers, progress, publish=True)
     if layout.index is not None:
         _small_file(target, INDEX, layout.index).publish()
@@ -231,14 +264,17 @@ def _small_file(target: Folder, name: str, content: bytes) -> TemporaryFile:
     return file
 
 
+_Piece: TypeAlias = "tuple[Sampler, int, int, int]"
+"""A sampler, the first element, and the bytes of the task from where to where it goes."""
+
+
 class _Task(NamedTuple):
-    """`size` bytes for `offset` in the file: the header, or elements from `start` of a tensor."""
+    """`size` bytes for `offset` in the file: pieces of tensors, or the header if there are none."""
 
     output: _Output
-    sampler: Sampler | None
-    start: int
-    size: int
     offset: int
+    size: int
+    pieces: list[_Piece]
 
 
 def _fill(
@@ -263,12 +299,29 @@ def _fill(
         if not hasattr(local, "buffer"):
             local.buffer = np.empty(CHUNK, np.uint8)
         task.output.put(task, local.buffer)
-        if progress and task.sampler:
+        if progress and task.pieces:
             with lock:
                 progress(task.size)
 
     run(tasks(), work, workers)
     return [output.file for output in outputs]
+
+
+def _chunks(shard: Shard) -> Iterator[list[_Piece]]:
+    """The bytes of all values, cut into chunks; a sampler lives as long as its tensor's pieces."""
+    pieces: list[_Piece] = []
+    begin = 0
+    for entry in shard.entries:
+        sampler, done = shard.sampler(entry), 0
+        while done < entry.size:
+            size = min(CHUNK - begin, entry.size - done)
+            pieces.append((sampler, done // sampler.dtype.size, begin, begin + size))
+            begin, done = begin + size, done + size
+            if begin == CHUNK or len(pieces) == PIECES:
+                yield pieces
+                pieces, begin = [], 0
+    if pieces:
+        yield pieces
 
 
 class _Output:
@@ -283,36 +336,35 @@ class _Output:
         self.unflushed = 0
 
     def tasks(self, shard: Shard) -> Iterator[_Task]:
-        """The header and then every chunk; a sampler lives as long as its tensor's chunks."""
+        """The header and then every chunk, of one tensor or of many."""
         offset = len(self.header)
-        yield _Task(self, None, 0, offset, 0)
-        for entry in shard.entries:
-            sampler = shard.sampler(entry)
-            item_size = sampler.dtype.size
-            for start in range(0, entry.size, CHUNK):
-                size = min(CHUNK, entry.size - start)
-                yield _Task(self, sampler, start // item_size, size, offset + start)
-            offset += entry.size
+        yield _Task(self, 0, offset, [])
+        for pieces in _chunks(shard):
+            size = pieces[-1][-1]
+            yield _Task(self, offset, size, pieces)
+            offset += size
 
     def put(self, task: _Task, buffer: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
         """Make a task's bytes, write them, and count them."""
-        data = memoryview(self.header)
-        if task.sampler:
-            task.sampler.draw(buffer[: task.size], task.start)
-            data = buffer[: task.size].data
+        for sampler, start, begin, end in task.pieces:
+            sampler.draw(buffer[begin:end], start)
+        data = buffer[: task.size].data if task.pieces else memoryview(self.header)
         self.file.write(data, task.offset)
-        if self._due(task.size):
-            self.file.flush()
+        self._flush_some(task.offset + task.size, task.size)
         if self._last(task.size):
             self.finish()
 
-    def _due(self, size: int) -> bool:
+    def _flush_some(self, end: int, size: int) -> None:
+        """Keep the disk busy meanwhile: it is told to begin often, and waited for now and then."""
         with self.lock:
-            self.unflushed += size
-            due = self.unflushed >= FLUSH
+            before, self.unflushed = self.unflushed, self.unflushed + size
+            begins, due = self.unflushed // BEGIN > before // BEGIN, self.unflushed >= FLUSH
             if due:
                 self.unflushed = 0
-        return due
+        if due:
+            self.file.flush()
+        elif begins:
+            self.file.begin_flush(max(0, end - BEGIN), BEGIN)
 
     def _last(self, size: int) -> bool:
         """Counted after a thread's own flush: nobody uses the file once `left` is 0."""

@@ -20,6 +20,7 @@ from typing import Any
 from fastinit.dtypes import DTYPES, resolve
 from fastinit.errors import PlanError
 from fastinit.expressions import suggestion
+from fastinit.fans import is_plain
 from fastinit.floats import default_floats
 from fastinit.plans.rules import Assignment, Rows, Rules
 from fastinit.schemes import Scheme, scheme
@@ -66,7 +67,8 @@ class Tensor:
                 "make one with fastinit.scheme(text)"
             )
         object.__setattr__(self, "shape", _checked_shape(self.name, self.shape))
-        object.__setattr__(self, "dtype", _dtype_name(self.dtype))
+        if self.dtype is not None:
+            object.__setattr__(self, "dtype", resolve(self.dtype).name)
         self._check_size()
         object.__setattr__(self, "scheme", self.scheme.for_tensor(self.name, self.shape))
 
@@ -74,7 +76,7 @@ class Tensor:
         itemsize = WIDEST if self.dtype is None else DTYPES[self.dtype].size
         size = itemsize
         for dimension in self.shape:
-            size *= max(dimension, 1)
+            size *= dimension or 1
             if size >= LIMIT:
                 raise ValueError(
                     f"tensor {self.name!r} of shape {self.shape} would have 2**63 bytes or more "
@@ -262,6 +264,8 @@ def check_name(name: object) -> str:
 
 
 def _checked_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
+    if is_plain(shape):
+        return shape  # nearly always
     try:
         given = tuple(shape)
         dimensions = tuple(map(operator.index, given))

@@ -9,7 +9,8 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ParamSpec, SupportsIndex
+from functools import cached_property, lru_cache
+from typing import Any, ParamSpec, SupportsIndex, cast
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from fastinit.floats import default_floats
 
 Rule = Callable[[tuple[int, ...]], Distribution]
 P = ParamSpec("P")
+
+EXACT = frozenset({bool, int, float, str, type(None)})
+"""Types whose equal values are the same argument; in a tuple, say, 1 equals True."""
 
 _MAKERS: dict[str, Callable[..., Scheme]] = {}
 
@@ -36,7 +40,6 @@ class Scheme:
     _rule: Rule = field(repr=False, compare=False)
     reason: str = field(default="", repr=False, compare=False)
 
-    @default_floats
     def distribution(self, shape: tuple[int, ...]) -> Distribution:
         """The distribution of the values of a whole tensor of `shape`.
 
@@ -44,7 +47,12 @@ class Scheme:
         >>> fi.he_normal().distribution((1024, 512)).std
         0.0625
         """
-        return self._rule(check_shape(shape))
+        return self._distribution_of(check_shape(shape))
+
+    @cached_property
+    def _distribution_of(self) -> Callable[[tuple[int, ...]], Distribution]:
+        """The rule, remembering its answers: a model has many tensors of few shapes."""
+        return lru_cache(maxsize=64)(default_floats(self._rule))
 
     def for_tensor(self, name: str, shape: tuple[int, ...]) -> Scheme:
         """The scheme for one tensor: this one, unless its rule is a `Choice`, as `auto`'s is."""
@@ -52,8 +60,12 @@ class Scheme:
             return self._rule.scheme(name, check_shape(shape))
         return self
 
-    @default_floats
     def __str__(self) -> str:
+        return self._as_text
+
+    @cached_property
+    @default_floats
+    def _as_text(self) -> str:
         inside = ", ".join(f"{name}={_text(value)}" for name, value in self.arguments)
         return f"{self.name}({inside})"
 
@@ -147,9 +159,8 @@ def whole_number(name: str, value: Any) -> int:
     raise TypeError(f"{name} is {value!r}: need a whole number")
 
 
-def _plain(name: str, value: Any, annotation: str) -> Any:
+def _plain(name: str, value: Any, kind: str, optional: str) -> Any:
     """`value` as the plain Python object that the text form gives back."""
-    kind, _, optional = annotation.partition(" | ")
     if optional == "None" and value is None:
         return None
     if kind == "float":
@@ -168,31 +179,36 @@ def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
     """
     name = rule_of.__name__
     signature = spelled_out(inspect.signature(rule_of))
-    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    parameters = signature.parameters
+    plain = [p.replace(annotation=p.empty) for p in parameters.values()]
     shown = str(inspect.Signature(plain))
+    kinds = {key: str(p.annotation).partition(" | ")[::2] for key, p in parameters.items()}
 
-    @functools.wraps(rule_of)
     @default_floats
-    def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Scheme:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{name}{shown}: {error}") from None
         bound.apply_defaults()
-        given = {
-            key: _plain(key, value, str(signature.parameters[key].annotation))
-            for key, value in bound.arguments.items()
-        }
+        given = {key: _plain(key, value, *kinds[key]) for key, value in bound.arguments.items()}
         kept = tuple(
-            (key, value)
-            for key, value in given.items()
-            if value != signature.parameters[key].default
+            (key, value) for key, value in given.items() if value != parameters[key].default
         )
         call: Callable[..., Rule] = rule_of
         made = Scheme(name, kept, call(**given))
         if any(isinstance(value, tuple) for _, value in kept):
             _check_text(str(made))
         return made
+
+    remembered = cast("Callable[P, Scheme]", lru_cache(maxsize=64, typed=True)(checked))
+
+    @functools.wraps(rule_of)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
+        for value in (*args, *kwargs.values()):
+            if type(value) not in EXACT:
+                return checked(*args, **kwargs)
+        return remembered(*args, **kwargs)
 
     made: Any = make
     made.__signature__ = signature.replace(return_annotation="Scheme")

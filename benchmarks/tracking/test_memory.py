@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The public calls, all threads: times what a memset, NumPy or a write of zeros takes.
+
+A buffer is 256 MiB, well past the caches, but for the one small tensor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastinit as fi
+from fastinit import parallel
+from fastinit.dtypes import DTYPES
+from tracking.results import TIMES
+
+NORMAL = fi.normal(std=0.02)
+FILLS = {
+    "uniform float32": fi.uniform(-0.02, 0.02),
+    "normal float32": NORMAL,
+    "truncated -2..2 float32": fi.truncated_normal(std=0.02),
+    "constant float32": fi.constant(0.5),
+    "normal bfloat16": NORMAL,
+}
+MEMSET = f"{TIMES}memset"
+PIECE = 2**22  # bytes a thread sets at a time
+ROUNDS = 21
+
+
+def memset(out: np.ndarray) -> None:
+    """The C library's, with as many threads as a fill has."""
+    start = out.ctypes.data
+    pieces = [(start + at, min(PIECE, out.nbytes - at)) for at in range(0, out.nbytes, PIECE)]
+    parallel.run(
+        pieces, lambda piece: ctypes.memset(piece[0], 0, piece[1]), parallel.thread_count()
+    )
+
+
+@pytest.fixture
+def size(track) -> int:
+    """Bytes of a buffer."""
+    return 2**20 if track.toy else 2**28
+
+
+@pytest.mark.parametrize("row", [("memory", name) for name in FILLS])
+def test_fill(row, track, size):
+    scheme, dtype = FILLS[row[1]], DTYPES[row[1].rpartition(" ")[2]]
+    out = np.ones(size // dtype.size, dtype.numpy)
+    beside_memset(track, row, out, lambda: fi.fill(out, scheme, seed=0, name="w"))
+
+
+@pytest.mark.parametrize("row", [("memory", "column shard, rows of 512")])
+def test_column_shard(row, track, size):
+    out = np.ones((size // 2048, 512), np.float32)
+    shape, region = (len(out), 4096), np.s_[:, 512:1024]
+    beside_memset(
+        track,
+        row,
+        out,
+        lambda: fi.fill(out, NORMAL, seed=0, name="w", shape=shape, region=region),
+    )
+
+
+@pytest.mark.parametrize("row", [("memory", "transposed output")])
+def test_transposed_output(row, track, size):
+    out = np.ones((size // 2**14, 4096), np.float32)
+    beside_memset(track, row, out, lambda: fi.fill(out.T, NORMAL, seed=0, name="w"))
+
+
+def beside_memset(track, row, out: np.ndarray, call: Callable[[], object]) -> None:
+    zeros = np.ones(out.nbytes, np.uint8)
+    track(
+        row,
+        call,
+        samples=out.size,
+        beside=("memset", lambda: memset(zeros)),
+        unit=MEMSET,
+        rounds=ROUNDS,
+        all_threads=True,
+    )
+
+
+@pytest.mark.parametrize("row", [("calls", "new array of 256 MiB")])
+def test_new_array(row, track, size):
+    """Against a memset of new memory: the pages are the larger part of both."""
+    count = size // 4
+    track(
+        row,
+        lambda: fi.array((count,), NORMAL, seed=0, name="w"),
+        samples=count,
+        beside=("memset of new memory", lambda: memset(np.empty(size, np.uint8))),
+        unit=f"{TIMES}memset of new memory",
+        rounds=ROUNDS,
+        all_threads=True,
+    )
+
+
+@pytest.mark.parametrize("row", [("calls", "new array of 1,000")])
+def test_small_array(row, track):
+    """What a call costs, for most of a small tensor's time is not the drawing of it."""
+    times = 10 if track.toy else 500
+    generator = np.random.Generator(np.random.SFC64(0))
+
+    def ours() -> None:
+        for _ in range(times):
+            fi.array((1000,), NORMAL, seed=0, name="w")
+
+    def numpys() -> None:
+        for _ in range(times):
+            generator.standard_normal(1000, np.float32)
+
+    track(
+        row,
+        ours,
+        samples=1000 * times,
+        beside=("NumPy", numpys),
+        unit=f"{TIMES}NumPy",
+        rounds=3 * ROUNDS,
+    )
+
+
+def files() -> tuple[str, str | None]:
+    """Where checkpoints go: into memory if there is room, for a disk's speed is not ours."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > 2**30:
+        return "memory", str(memory)
+    return "disk", None
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=files()[1]) as name:
+        yield Path(name) / "checkpoint"
+
+
+@pytest.mark.parametrize("row", [("calls", f"checkpoint of 256 MiB to {files()[0]}")])
+def test_checkpoint(row, track, size, folder):
+    side = 512 if track.toy else 4096
+
+    def write(init: str) -> None:
+        scheme, layers = fi.scheme(init), range(size // (4 * side * side))
+        plan = fi.Plan([fi.Tensor(f"h.{i}.weight", (side, side), scheme) for i in layers])
+        fi.write(plan, folder, seed=0, dtype="float32")
+        shutil.rmtree(folder)
+
+    track(
+        row,
+        lambda: write("normal(std=0.02)"),
+        samples=size // 4,
+        beside=("zeros written", lambda: write("zeros()")),
+        unit=f"{TIMES}zeros written",
+        rounds=ROUNDS,
+        all_threads=True,
+    )
