@@ -40,6 +40,11 @@ cdef extern from "fastinit.h" nogil:
                        uint64_t subsequence) noexcept
     fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
                      const fi_spec *spec) noexcept
+    enum:
+        FI_MOST_AXES
+    fi_status fi_copy(void *out, const ptrdiff_t *out_strides, const void *source,
+                      const ptrdiff_t *in_strides, const size_t *counts, size_t axes,
+                      size_t size, int stream) noexcept
     uint64_t fi_float_enter() noexcept
     void fi_float_leave(uint64_t saved) noexcept
     void fi_philox4x32(uint32_t *out, const uint32_t *counter, const uint32_t *key) noexcept

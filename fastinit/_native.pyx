@@ -5,11 +5,18 @@
 No arithmetic beyond sizes and no loops over numbers live here; the numbers are made in src_c/.
 """
 
+from cpython.buffer cimport (
+    PyBUF_STRIDED,
+    PyBUF_STRIDED_RO,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastinit._native cimport (
     FI_OK,
+    fi_copy,
     fi_dependent_adds,
     fi_dtype_size,
     fi_fill,
@@ -140,6 +147,31 @@ def map_words(unsigned char[::1] out not None, Spec spec not None, const uint32_
     with nogil:
         status = fi_map(&out[0], spec.dtype, &words[0], count, &spec.c)
     check(status)
+
+
+def copy(out not None, source not None, bint stream=False):
+    """Copy the array `source` into the writable array `out` of the same shape and element size.
+
+    Any strides; the two may not overlap.  `stream`: the caches cannot hold the output.
+    """
+    cdef Py_buffer to, origin
+    cdef fi_status status
+    PyObject_GetBuffer(out, &to, PyBUF_STRIDED)
+    try:
+        PyObject_GetBuffer(source, &origin, PyBUF_STRIDED_RO)
+        try:
+            same = to.ndim == origin.ndim and to.itemsize == origin.itemsize
+            if not same or any([to.shape[axis] != origin.shape[axis] for axis in range(to.ndim)]):
+                raise ValueError("copy needs two arrays of one shape and element size")
+            with nogil:
+                status = fi_copy(to.buf, <const ptrdiff_t *>to.strides, origin.buf,
+                                 <const ptrdiff_t *>origin.strides, <const size_t *>to.shape,
+                                 <size_t>to.ndim, <size_t>to.itemsize, stream)
+            check(status)
+        finally:
+            PyBuffer_Release(&origin)
+    finally:
+        PyBuffer_Release(&to)
 
 
 def philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1):

@@ -176,4 +176,4 @@ def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, workers: int) ->
     if part.count == 0:
         return
     plain = out.view(np.ndarray).view(source.dtype.words)
-    parallel.run(chunks(plain, part), lambda chunk: chunk.draw(source), workers)
+    parallel.run(chunks(plain, part, workers), lambda chunk: chunk.draw(source), workers)

@@ -7,6 +7,7 @@ elements lie scattered, a block is drawn apart and copied.  Nothing here knows w
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +16,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastinit import _native
 from fastinit.regions import Axis, Region
 from fastinit.samplers import Sampler
 
-CHUNK = 2**18
-"""Elements of a chunk: a fraction of a millisecond, and its float32 values fit the L2 cache."""
+CHUNK_SIZE = 2**22
+"""Bytes of a chunk, at most: two huge pages, so that threads seldom wait for the same one."""
+
+SHARE = 4
+"""Chunks a thread gets of what is too small for full ones; none is smaller than LEAST."""
+
+LEAST = 2**17
+"""Elements of a chunk, at least: some 100 microseconds, against 5 to claim it."""
+
+BLOCK = 2**18
+"""Elements of a block, at most: its float32 values fit the L2 cache."""
+
+TURN = 1024
+"""Elements of a block, if there are so many, along the axis where the output is densest."""
+
+STREAM_SIZE = 2**25
+"""From so many bytes on, a block's values go straight to memory, past the caches."""
 
 FAR_APART = 128
 """From this step on, elements are drawn one by one rather than with all that lie between them."""
@@ -53,6 +70,7 @@ class Block:
     out: Words
     start: int
     axes: Axes
+    stream: bool
 
     def draw(self, source: Sampler) -> None:
         """Draw it into memory of its own and copy what is wanted."""
@@ -62,24 +80,29 @@ class Block:
         out, start, axes = _merged(block, self.start, whole)
         if axes[-1].step != 1:
             out, axes = _one_by_one(out, axes)
-        for rows in _rows(out, start, axes):
+        for rows in _rows(out, start, axes, BLOCK):
             rows.draw(source)
-        self.out[...] = block[..., :: inner.step]
+        _native.copy(self.out, block[..., :: inner.step], self.stream)
 
 
-def chunks(out: Words, part: Region) -> Iterator[Rows | Block]:
-    """The chunks of `out`, which holds the region `part`; both have the same, non-empty shape."""
+def chunks(out: Words, part: Region, workers: int) -> Iterator[Rows | Block]:
+    """The chunks, for so many threads, of `out`, which holds the region `part`.
+
+    Both have the same, non-empty shape.
+    """
+    share = 2 ** (part.count // (SHARE * workers)).bit_length()
+    most = max(LEAST, min(share, CHUNK_SIZE // out.itemsize))
     if part.consecutive and out.flags.c_contiguous:  # nearly always: no need to look closer
-        yield from _rows(out.reshape(-1), part.start, (Axis(part.count, 1),))
+        yield from _rows(out.reshape(-1), part.start, (Axis(part.count, 1),), most)
         return
     out, start, axes = _merged(*_forwards(out, part))
     if axes[-1].step >= FAR_APART:
         out, axes = _one_by_one(out, axes)
     consecutive = axes[-1].step == 1 and out.strides[-1] == out.itemsize
     if consecutive or axes[-1].count == 1:
-        yield from _rows(out, start, axes)
+        yield from _rows(out, start, axes, most)
     else:
-        yield from _blocks(out, start, axes)
+        yield from _blocks(out, start, axes, min(most, BLOCK))
 
 
 def _span(axis: Axis) -> int:
@@ -120,23 +143,19 @@ def _merged(out: Words, start: int, axes: Axes) -> tuple[Words, int, Axes]:
     return out, start, tuple(axis for axis, _ in kept)
 
 
-def _rows(out: Words, start: int, axes: Axes) -> Iterator[Rows | Block]:
+def _rows(out: Words, start: int, axes: Axes, most: int) -> Iterator[Rows | Block]:
     """Chunks of an array whose last axis is consecutive both in the tensor and in memory."""
     count, outer = axes[-1].count, axes[0]
     row_size = count * out.itemsize
     if len(axes) == 1:
-        memory = out.view(np.uint8)
-        for first in range(0, count, CHUNK):
-            some = min(CHUNK, count - first)
-            place = memory[first * out.itemsize : (first + some) * out.itemsize]
-            yield Rows(place, start + first, 0, 1, some, place.size)
-    elif len(axes) == 2 and out.strides[0] < row_size and count < CHUNK:  # rows run backwards
-        yield from _blocks(out, start, axes)
-    elif len(axes) > 2 or count >= CHUNK:
+        yield from _run(out, start, count, most)
+    elif len(axes) == 2 and out.strides[0] < row_size and count < most:  # rows run backwards
+        yield from _blocks(out, start, axes, min(most, BLOCK))
+    elif len(axes) > 2 or count >= most:
         for index in range(outer.count):
-            yield from _rows(out[index], start + index * outer.step, axes[1:])
+            yield from _rows(out[index], start + index * outer.step, axes[1:], most)
     else:
-        step = max(1, CHUNK // count)
+        step = max(1, most // count)
         for first in range(0, outer.count, step):
             some = min(step, outer.count - first)
             size = (some - 1) * out.strides[0] + row_size
@@ -145,19 +164,49 @@ def _rows(out: Words, start: int, axes: Axes) -> Iterator[Rows | Block]:
             yield Rows(memory, start + first * outer.step, outer.step, some, count, out.strides[0])
 
 
-def _blocks(out: Words, start: int, axes: Axes) -> Iterator[Block]:
-    """Blocks small enough to be drawn apart."""
-    outer = axes[0]
-    # Elements drawn for one index along the first axis.
-    each = math.prod(axis.count for axis in axes[1:-1]) * _span(axes[-1])
-    if len(axes) == 1:
-        each = outer.step
-    if each > CHUNK and len(axes) > 1:
-        for index in range(outer.count):
-            yield from _blocks(out[index], start + index * outer.step, axes[1:])
-        return
-    step = max(1, CHUNK // each)
-    for first in range(0, outer.count, step):
-        piece = out[first : first + step]
-        axis = Axis(len(piece), outer.step)
-        yield Block(piece, start + first * outer.step, (axis, *axes[1:]))
+def _run(out: Words, start: int, count: int, most: int) -> Iterator[Rows]:
+    """Chunks of consecutive elements that lie side by side.
+
+    Cut where the address is a multiple of the chunk's size: no two of them share a huge page then,
+    which only one thread at a time can get from the system, nor a cache line.
+    """
+    memory = out.view(np.uint8)
+    first = 0
+    while first < count:
+        place = out.ctypes.data // out.itemsize + first if count > most else 0
+        some = min(most - place % most, count - first)
+        piece = memory[first * out.itemsize : (first + some) * out.itemsize]
+        yield Rows(piece, start + first, 0, 1, some, piece.size)
+        first += some
+
+
+def _blocks(out: Words, start: int, axes: Axes, most: int) -> Iterator[Block]:
+    """Blocks small enough to be drawn apart, of up to `most` elements each."""
+    stream = math.prod(out.shape) * out.itemsize >= STREAM_SIZE
+    sides = _sides(out, axes, most)
+    corners = (range(0, axis.count, side) for axis, side in zip(axes, sides, strict=True))
+    for corner in itertools.product(*corners):
+        piece = out[tuple(slice(at, at + side) for at, side in zip(corner, sides, strict=True))]
+        first = start + sum(at * axis.step for at, axis in zip(corner, axes, strict=True))
+        within = tuple(
+            Axis(count, axis.step) for count, axis in zip(piece.shape, axes, strict=True)
+        )
+        yield Block(piece, first, within, stream)
+
+
+def _sides(out: Words, axes: Axes, most: int) -> list[int]:
+    """How many elements a block has along each axis.
+
+    Long runs in the tensor, which are cheap to draw, and in memory, which are cheap to copy to:
+    first some of the axis where the output is densest, then what fits of the others, last first.
+    """
+    dense = min(range(len(axes)), key=lambda axis: abs(out.strides[axis]))
+    sides = [1] * len(axes)
+    sides[dense] = min(axes[dense].count, TURN)
+    for axis in reversed(range(len(axes))):
+        others = math.prod(sides) // sides[axis]
+        fitting = max(1, most // others)
+        if axis == len(axes) - 1:  # what lies between the elements is drawn too
+            fitting = max(1, (fitting - 1) // axes[axis].step + 1)
+        sides[axis] = min(axes[axis].count, fitting)
+    return sides

@@ -68,6 +68,12 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key, ui
 fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
                  const fi_spec *spec);
 
+/* Copy an array of elements of `size` bytes from one strided layout to another; strides in bytes, at
+ * most FI_MOST_AXES axes.  The two may not overlap.  `stream`: the caches cannot hold the output. */
+enum { FI_MOST_AXES = 64 };
+fi_status fi_copy(void *out, const ptrdiff_t *out_strides, const void *in,
+                  const ptrdiff_t *in_strides, const size_t *counts, size_t axes, size_t size, int stream);
+
 /* The calling thread's floating-point state as IEEE 754 has it by default (to nearest, denormals
  * kept), until fi_float_leave is given back what this returned.  Another library in the process
  * may have set another; no bit of ours may change for it. */

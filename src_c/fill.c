@@ -43,10 +43,53 @@ size_t fi_dtype_size(uint32_t dtype) {
     return dtype < FI_DTYPE_COUNT ? SIZES[dtype] : 0;
 }
 
-/* `count` elements from `start`, each of `words` words and `size` bytes, by a kernel that makes
- * whole tiles: the bulk straight into place, the ragged ends by way of a tile of our own. */
-static void draw_run(unsigned char *out, uint64_t start, size_t count, size_t words, size_t size,
-                     fi_draw *draw, const fi_spec *spec) {
+/* What one call of a kernel makes.  Kernels make whole tiles, straight into place where the fill
+ * wants all of a tile; the ragged ends go by way of a tile of our own. */
+enum { PIECES = 16 };
+typedef struct batch {
+    fi_draw *draw;
+    const fi_spec *spec;
+    size_t pieces, copies;
+    fi_piece piece[PIECES];
+    struct {
+        unsigned char *out;
+        const unsigned char *from;
+        size_t size;
+    } copy[PIECES];
+    unsigned char tile[PIECES][FI_TILE_WORDS * 4];
+} batch;
+
+static void begin(batch *b, fi_draw *draw, const fi_spec *spec) {
+    b->draw = draw;
+    b->spec = spec;
+    b->pieces = b->copies = 0;
+}
+
+static void finish(batch *b) {
+    if (b->pieces) b->draw(b->piece, b->pieces, b->spec);
+    for (size_t i = 0; i < b->copies; i++) memcpy(b->copy[i].out, b->copy[i].from, b->copy[i].size);
+    b->pieces = b->copies = 0;
+}
+
+static void add(batch *b, unsigned char *out, uint64_t block, size_t tiles) {
+    const int full = b->pieces == PIECES;
+    if (full || (b->pieces && b->piece->block / HIGH_STEP != block / HIGH_STEP)) finish(b);
+    b->piece[b->pieces++] = (fi_piece){out, block, tiles};
+}
+
+/* `size` bytes, from byte `skip` on, of the tile that begins with `block`. */
+static void add_part(batch *b, unsigned char *out, uint64_t block, size_t skip, size_t size) {
+    add(b, NULL, block, 1);
+    unsigned char *tile = b->tile[b->pieces - 1];
+    b->piece[b->pieces - 1].out = tile;
+    b->copy[b->copies].out = out;
+    b->copy[b->copies].from = tile + skip;
+    b->copy[b->copies++].size = size;
+}
+
+/* `count` elements from `start`, each of `words` words and `size` bytes. */
+static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, size_t words,
+                    size_t size) {
     const size_t per_block = BLOCK_WORDS / words, per_tile = FI_TILE_WORDS / words;
     uint64_t block = start / per_block;
     size_t skip = (size_t)(start % per_block); /* elements of the first block not asked for */
@@ -55,18 +98,16 @@ static void draw_run(unsigned char *out, uint64_t start, size_t count, size_t wo
         size_t tiles = count / per_tile;
         if (tiles > left / FI_TILE_BLOCKS) tiles = (size_t)(left / FI_TILE_BLOCKS);
         if (skip == 0 && tiles > 0) {
-            draw(out, block, tiles, spec);
+            add(b, out, block, tiles);
             out += tiles * per_tile * size;
             count -= tiles * per_tile;
             block += tiles * FI_TILE_BLOCKS;
             continue;
         }
-        unsigned char tile[FI_TILE_WORDS * 4];
-        draw(tile, block, 1, spec);
         size_t some = per_tile - skip;
         if (left < FI_TILE_BLOCKS) some = (size_t)left * per_block - skip;
         if (some > count) some = count;
-        memcpy(out, tile + skip * size, some * size);
+        add_part(b, out, block, skip * size, some * size);
         out += some * size;
         count -= some;
         block += (skip + some) / per_block;
@@ -126,14 +167,17 @@ static fi_status fill(unsigned char *out, uint32_t dtype, const fi_rows *rows,
                       const fi_spec *spec) {
     const size_t size = fi_dtype_size(dtype);
     if (!size || !spec_in_range(spec, dtype) || !rows_in_range(rows)) return FI_ERR_RANGE;
-    const size_t words = dtype == FI_FLOAT64 ? 2 : 1;
-    const int constant = spec->distribution == FI_CONSTANT;
-    fi_draw *draw = constant ? NULL : fi_active_kernels()->draw[kernel_of(spec, dtype)][dtype];
-    for (size_t r = 0; r < rows->rows; r++, out += rows->out_step)
-        if (constant)
-            repeat_run(out, rows->count * size, spec->pattern, size);
-        else
-            draw_run(out, rows->start + r * rows->start_step, rows->count, words, size, draw, spec);
+    if (spec->distribution == FI_CONSTANT) {
+        for (size_t r = 0; r < rows->rows; r++)
+            repeat_run(out + (ptrdiff_t)r * rows->out_step, rows->count * size, spec->pattern, size);
+        return FI_OK;
+    }
+    batch b; /* not set to zero: it is large */
+    begin(&b, fi_active_kernels()->draw[kernel_of(spec, dtype)][dtype], spec);
+    for (size_t r = 0; r < rows->rows; r++)
+        add_run(&b, out + (ptrdiff_t)r * rows->out_step, rows->start + r * rows->start_step,
+                rows->count, dtype == FI_FLOAT64 ? 2 : 1, size);
+    finish(&b);
     return FI_OK;
 }
 
@@ -149,7 +193,10 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key,
     const fi_spec spec = {.key = key, .subsequence = subsequence};
     uint64_t last;
     if (count && __builtin_add_overflow(start, (uint64_t)count - 1, &last)) return FI_ERR_RANGE;
-    draw_run((unsigned char *)out, start, count, 1, 4, fi_active_kernels()->words, &spec);
+    batch b;
+    begin(&b, fi_active_kernels()->words, &spec);
+    add_run(&b, (unsigned char *)out, start, count, 1, 4);
+    finish(&b);
     return FI_OK;
 }
 

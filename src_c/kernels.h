@@ -18,8 +18,16 @@ extern const float fi_octaves[FI_COEFFICIENTS][FI_ROWS];
  * float32 bits >> 23 are these; and that row. */
 enum { FI_LOWEST_EXPONENT = 126, FI_HIGHEST_EXPONENT = 157, FI_TOP_EXPONENT = 158 };
 
-/* Whole tiles from Philox block `block`; the blocks may not cross a multiple of 2^32. */
-typedef void fi_draw(unsigned char *out, uint64_t block, size_t tiles, const fi_spec *spec);
+/* Whole tiles from Philox block `block`. */
+typedef struct fi_piece {
+    unsigned char *out;
+    uint64_t block;
+    size_t tiles;
+} fi_piece;
+
+/* Pieces, of which the first says what the upper 32 bits of every block number are: what is made
+ * once a call is worth a hundred values. */
+typedef void fi_draw(const fi_piece *pieces, size_t count, const fi_spec *spec);
 /* Whole tiles from given words instead. */
 typedef void fi_convert(unsigned char *out, const uint32_t *words, size_t tiles,
                         const fi_spec *spec);

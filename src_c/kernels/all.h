@@ -38,13 +38,26 @@ FI_INLINE void pass_words(const philox *p, uint32_t low, const uint32_t *given,
         for (int i = 0; i < PASS_VECTORS; i++) words[i] = vu32_load(given + i * V_LANES);
 }
 
-/* Whole tiles of values, from block `block` or, if there are any, from given words. */
-FI_INLINE void run(unsigned char *out, uint64_t block, const uint32_t *given, size_t tiles,
-                   const fi_spec *spec, fi_distribution distribution, fi_dtype dtype, int clamp) {
-    const philox p = philox_start(spec->key, spec->subsequence, (uint32_t)(block >> 32));
-    const values v = values_start(spec);
-    uint32_t low = (uint32_t)block;
-    for (size_t pass = tiles * PASSES; pass; pass--, low += PASS_BLOCKS) {
+/* What all pieces of a call share. */
+typedef struct shared {
+    philox philox;
+    values values;
+    const fi_spec *spec;
+} shared;
+
+FI_INLINE shared shared_start(const fi_spec *spec, uint64_t block) {
+    return (shared){philox_start(spec->key, spec->subsequence, (uint32_t)(block >> 32)),
+                    values_start(spec), spec};
+}
+
+/* A piece of any type but float64; from given words, if there are any. */
+FI_INLINE void run(const fi_piece *piece, const uint32_t *given, const shared *s,
+                   fi_distribution distribution, fi_dtype dtype, int clamp) {
+    const philox p = s->philox;
+    const values v = s->values;
+    unsigned char *out = piece->out;
+    uint32_t low = (uint32_t)piece->block;
+    for (size_t pass = piece->tiles * PASSES; pass; pass--, low += PASS_BLOCKS) {
         vu32 words[PASS_VECTORS];
         pass_words(&p, low, given, words);
         if (given) given += 4 * PASS_BLOCKS;
@@ -58,12 +71,13 @@ FI_INLINE void run(unsigned char *out, uint64_t block, const uint32_t *given, si
     }
 }
 
-FI_INLINE void run64(unsigned char *out, uint64_t block, const uint32_t *given, size_t tiles,
-                     const fi_spec *spec, fi_distribution distribution, int clamp) {
-    const philox p = philox_start(spec->key, spec->subsequence, (uint32_t)(block >> 32));
-    uint32_t low = (uint32_t)block;
-    size_t left = tiles * PASSES;
-    while (left) {
+/* The same for float64, whose tails are put off: a number of passes, then what they left. */
+FI_INLINE void run64(const fi_piece *piece, const uint32_t *given, const shared *s,
+                     fi_distribution distribution, int clamp) {
+    const philox p = s->philox;
+    unsigned char *out = piece->out;
+    uint32_t low = (uint32_t)piece->block;
+    for (size_t left = piece->tiles * PASSES; left;) {
         unsigned char *begin = out;
         double tails[MANY_TAILS64];
         unsigned char lanes[MANY_VECTORS64];
@@ -75,38 +89,42 @@ FI_INLINE void run64(unsigned char *out, uint64_t block, const uint32_t *given, 
             pass_words(&p, low, given, words);
             if (given) given += 4 * PASS_BLOCKS;
 #pragma GCC unroll 8
-            for (int n = 0; n < PASS_VECTORS64; n += V_BATCH64, out += 8 * V_LANES64 * V_BATCH64)
+            for (int n = 0; n < PASS_VECTORS64; n += V_BATCH64) {
                 if (distribution == FI_UNIFORM)
-                    EACH64 vf64_store(out + 8 * V_LANES64 * i,
-                                      placed64(spec, clamp, uniform64(vu64_from_words(words, n + i))));
+                    store_uniforms64(out, words, n, s->spec, clamp);
                 else
-                    found += store_centres64(out, tails + found, lanes + vectors + n, words, n, spec,
-                                             distribution, clamp);
+                    found += store_centres64(out, tails + found, lanes + vectors + n, words, n,
+                                             s->spec, distribution, clamp);
+                out += 8 * V_LANES64 * V_BATCH64;
+            }
             vectors += PASS_VECTORS64;
         }
         if (distribution != FI_UNIFORM)
-            store_tails64(begin, tails, found, lanes, vectors, spec, clamp);
+            store_tails64(begin, tails, found, lanes, vectors, s->spec, clamp);
     }
 }
 
-FI_INLINE void any_run(unsigned char *out, uint64_t block, const uint32_t *given, size_t tiles,
-                       const fi_spec *spec, int distribution, fi_dtype dtype) {
+FI_INLINE void any_run(const fi_piece *piece, const uint32_t *given, const shared *s, int kernel,
+                       fi_dtype dtype) {
     /* A plain normal has no bounds; but float8 saturates. */
-    const int clamp = distribution != FI_UNIFORM_INSIDE && (distribution != FI_NORMAL || width(dtype) == 1);
-    if (distribution == FI_UNIFORM_INSIDE) distribution = FI_UNIFORM;
+    const int clamp = kernel != FI_UNIFORM_INSIDE && (kernel != FI_NORMAL || width(dtype) == 1);
+    const fi_distribution distribution = kernel == FI_UNIFORM_INSIDE ? FI_UNIFORM : kernel;
     if (dtype == FI_FLOAT64)
-        run64(out, block, given, tiles, spec, distribution, clamp);
+        run64(piece, given, s, distribution, clamp);
     else
-        run(out, block, given, tiles, spec, distribution, dtype, clamp);
+        run(piece, given, s, distribution, dtype, clamp);
 }
 
-static void draw_words(unsigned char *out, uint64_t block, size_t tiles, const fi_spec *spec) {
-    const philox p = philox_start(spec->key, spec->subsequence, (uint32_t)(block >> 32));
-    uint32_t low = (uint32_t)block;
-    for (size_t pass = tiles * PASSES; pass; pass--, low += PASS_BLOCKS) {
-        vu32 words[PASS_VECTORS];
-        philox_words(&p, low, words);
-        for (int i = 0; i < PASS_VECTORS; i++, out += 4 * V_LANES) vu32_store(out, words[i]);
+static void draw_words(const fi_piece *pieces, size_t count, const fi_spec *spec) {
+    const philox p = philox_start(spec->key, spec->subsequence, (uint32_t)(pieces->block >> 32));
+    for (; count; count--, pieces++) {
+        unsigned char *out = pieces->out;
+        uint32_t low = (uint32_t)pieces->block;
+        for (size_t pass = pieces->tiles * PASSES; pass; pass--, low += PASS_BLOCKS) {
+            vu32 words[PASS_VECTORS];
+            philox_words(&p, low, words);
+            for (int i = 0; i < PASS_VECTORS; i++, out += 4 * V_LANES) vu32_store(out, words[i]);
+        }
     }
 }
 
@@ -119,20 +137,27 @@ static void draw_words(unsigned char *out, uint64_t block, size_t tiles, const f
     FI_EACH_DTYPE(X, FI_SYMMETRIC) FI_EACH_DTYPE(X, FI_TRUNCATED)                                \
     FI_EACH_DTYPE(X, FI_UNIFORM_INSIDE)
 
-#define FI_DEFINE(distribution, dtype)                                                           \
-    static void draw_##distribution##_##dtype(unsigned char *out, uint64_t block, size_t tiles,  \
-                                              const fi_spec *spec) {                             \
-        any_run(out, block, NULL, tiles, spec, distribution, dtype);                                      \
-    }                                                                                            \
-    static void convert_##distribution##_##dtype(unsigned char *out, const uint32_t *words,      \
-                                                 size_t tiles, const fi_spec *spec) {            \
-        any_run(out, 0, words, tiles, spec, distribution, dtype);                                   \
+/* A piece is a function of its own, for the compiler to keep its registers for. */
+#define FI_DEFINE(kernel, dtype)                                                                   \
+    static __attribute__((noinline)) void piece_##kernel##_##dtype(const fi_piece *piece,          \
+                                                                   const shared *s) {              \
+        any_run(piece, NULL, s, kernel, dtype);                                                    \
+    }                                                                                              \
+    static void draw_##kernel##_##dtype(const fi_piece *pieces, size_t count,                      \
+                                        const fi_spec *spec) {                                     \
+        const shared s = shared_start(spec, pieces->block);                                        \
+        for (size_t i = 0; i < count; i++) piece_##kernel##_##dtype(pieces + i, &s);               \
+    }                                                                                              \
+    static void convert_##kernel##_##dtype(unsigned char *out, const uint32_t *words,              \
+                                           size_t tiles, const fi_spec *spec) {                    \
+        const fi_piece piece = {out, 0, tiles};                                                    \
+        const shared s = shared_start(spec, 0);                                                    \
+        any_run(&piece, words, &s, kernel, dtype);                                                 \
     }
 FI_EACH(FI_DEFINE)
 
-#define FI_DRAW_ROW(distribution, dtype) [distribution][dtype] = draw_##distribution##_##dtype,
-#define FI_CONVERT_ROW(distribution, dtype) \
-    [distribution][dtype] = convert_##distribution##_##dtype,
+#define FI_DRAW_ROW(kernel, dtype) [kernel][dtype] = draw_##kernel##_##dtype,
+#define FI_CONVERT_ROW(kernel, dtype) [kernel][dtype] = convert_##kernel##_##dtype,
 const fi_kernels FI_PASTE(fi_kernels_, FI_NAME) = {
     .words = draw_words,
     .draw = {FI_EACH(FI_DRAW_ROW)},

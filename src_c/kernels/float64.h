@@ -151,6 +151,14 @@ FI_INLINE void split_signs(vf64 p[V_BATCH64], vu64 sign[V_BATCH64]) {
 
 FI_INLINE vf64 signed64(vf64 z, vu64 sign) { return vf64_bits(vu64_xor(vf64_as_bits(z), sign)); }
 
+FI_INLINE void store_uniforms64(unsigned char *out, const vu32 *words, int first,
+                                const fi_spec *spec, int clamp) {
+    EACH64 {
+        vf64 x = uniform64(vu64_from_words(words, first + i));
+        vf64_store(out + 8 * V_LANES64 * i, placed64(spec, clamp, x));
+    }
+}
+
 /* The lanes that lie outside the centre, 15 % of a normal's, are collected over many vectors: so the
  * logarithm and what follows it are done for full vectors of them, side by side. */
 enum {
