@@ -35,6 +35,10 @@ from fastinit._native cimport (
 )
 
 
+# Fewer elements are drawn with the GIL: threads that hand it over every microsecond only wait.
+cdef size_t SHORT = 8192
+
+
 cdef int check(fi_status status) except -1:
     if status != FI_OK:
         raise ValueError("fastinit's C layer was given an argument outside its range")
@@ -48,7 +52,7 @@ cdef class Spec:
     cdef uint32_t dtype
     cdef readonly size_t item_size
 
-    def __cinit__(
+    def __init__(
         self,
         *,
         uint32_t dtype,
@@ -84,12 +88,22 @@ cdef class Spec:
         self.c.octave = octave
         self.c.pattern = pattern
 
+    def of(self, uint64_t key, uint64_t subsequence):
+        """The same distribution's draw from another stream."""
+        cdef Spec made = Spec.__new__(Spec)
+        made.dtype = self.dtype
+        made.item_size = self.item_size
+        made.c = self.c
+        made.c.key = key
+        made.c.subsequence = subsequence
+        return made
+
 
 def fill(unsigned char[::1] out not None, Spec spec not None, uint64_t start):
     """Fill `out` (writable bytes, a whole number of elements) with the elements from `start`."""
     if out.shape[0] % spec.item_size:
         raise ValueError(f"{out.shape[0]} bytes are not a whole number of {spec.item_size}-byte elements")
-    fill_rows(out, spec, start, 0, 1, out.shape[0] // spec.item_size, out.shape[0])
+    draw_rows(out, spec, start, 0, 1, out.shape[0] // spec.item_size, out.shape[0])
 
 
 def fill_rows(
@@ -106,11 +120,23 @@ def fill_rows(
     Row r takes its elements from `start + r * start_step` on.  Rows may not overlap nor leave
     `out`, which is checked.
     """
+    draw_rows(out, spec, start, start_step, rows, count, out_step)
+
+
+cdef int draw_rows(
+    unsigned char[::1] out,
+    Spec spec,
+    uint64_t start,
+    uint64_t start_step,
+    size_t rows,
+    size_t count,
+    size_t out_step,
+) except -1:
     cdef size_t size = <size_t>out.shape[0]
     cdef fi_rows c_rows
     cdef fi_status status
     if rows == 0 or count == 0:
-        return
+        return 0
     if count > size // spec.item_size or out_step < count * spec.item_size:
         raise ValueError(f"rows of {count} elements do not fit in {size} bytes")
     if rows - 1 > (size - count * spec.item_size) // out_step:
@@ -120,9 +146,11 @@ def fill_rows(
     c_rows.count = count
     c_rows.rows = rows
     c_rows.out_step = <ptrdiff_t>out_step
+    if rows * count < SHORT:
+        return check(fi_fill(&out[0], spec.dtype, &c_rows, &spec.c))
     with nogil:
         status = fi_fill(&out[0], spec.dtype, &c_rows, &spec.c)
-    check(status)
+    return check(status)
 
 
 def words(uint32_t[::1] out not None, uint64_t start, uint64_t key, uint64_t subsequence):

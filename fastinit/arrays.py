@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastinit import instruction_sets, parallel
-from fastinit.chunks import chunks
+from fastinit.chunks import LEAST, chunks
 from fastinit.distributions import Distribution
 from fastinit.dtypes import resolve
 from fastinit.fans import check_shape
@@ -176,4 +176,8 @@ def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, workers: int) ->
     if part.count == 0:
         return
     plain = out.view(np.ndarray).view(source.dtype.words)
-    parallel.run(chunks(plain, part, workers), lambda chunk: chunk.draw(source), workers)
+    if workers == 1 and part.count <= LEAST and part.consecutive and plain.flags.c_contiguous:
+        source.draw(plain.reshape(-1).view(np.uint8), part.start)  # one chunk: no time to lose
+        return
+    pieces = chunks(plain, part, workers, source.chunk_size)
+    parallel.run(pieces, lambda chunk: chunk.draw(source), workers)

@@ -20,9 +20,6 @@ from fastinit import _native
 from fastinit.regions import Axis, Region
 from fastinit.samplers import Sampler
 
-CHUNK_SIZE = 2**22
-"""Bytes of a chunk, at most: two huge pages, so that threads seldom wait for the same one."""
-
 SHARE = 4
 """Chunks a thread gets of what is too small for full ones; none is smaller than LEAST."""
 
@@ -85,13 +82,13 @@ class Block:
         _native.copy(self.out, block[..., :: inner.step], self.stream)
 
 
-def chunks(out: Words, part: Region, workers: int) -> Iterator[Rows | Block]:
-    """The chunks, for so many threads, of `out`, which holds the region `part`.
+def chunks(out: Words, part: Region, workers: int, size: int) -> Iterator[Rows | Block]:
+    """The chunks of `out`, which holds the region `part`: of `size` bytes, for so many threads.
 
     Both have the same, non-empty shape.
     """
     share = 2 ** (part.count // (SHARE * workers)).bit_length()
-    most = max(LEAST, min(share, CHUNK_SIZE // out.itemsize))
+    most = max(LEAST, min(share, size // out.itemsize))
     if part.consecutive and out.flags.c_contiguous:  # nearly always: no need to look closer
         yield from _rows(out.reshape(-1), part.start, (Axis(part.count, 1),), most)
         return

@@ -13,14 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastinit import _native, gaussian
 from fastinit.dtypes import DType
 from fastinit.floats import default_floats
-from fastinit.samplers import Sampler, WordSampler
+from fastinit.samplers import ConstantSampler, Sampler, WordSampler
 from fastinit.stream import Stream
 
 UNIFORM, NORMAL, CLIPPED, SYMMETRIC, TRUNCATED, CONSTANT = range(6)  # enum fi_distribution
@@ -96,32 +96,32 @@ class Independent(Distribution):
                 raise ValueError(f"{name} is {number}: need a finite number")
             object.__setattr__(self, field, number)
 
+    _sampler: ClassVar[type[WordSampler]] = WordSampler
+
     @abstractmethod
     def _numbers(self, dtype: DType) -> Mapping[str, Any]:
         """The arguments of `_native.Spec` beside the stream and the dtype."""
 
     def spec(self, dtype: DType, stream: Stream) -> _native.Spec:
         """What the kernels need to draw from `stream` as `dtype`; raises as `sampler` does."""
-        numbers = _numbers_of(self, dtype)
-        return _native.Spec(key=stream.seed, subsequence=stream.subsequence, **numbers)
+        return _spec_of(self, dtype).of(stream.seed, stream.subsequence)
 
     def sampler(self, dtype: DType, stream: Stream) -> Sampler:
         """What draws the values."""
-        return WordSampler(dtype, self.spec(dtype, stream))
+        return self._sampler(dtype, self.spec(dtype, stream))
 
     def sampler_of(self, dtype: DType) -> Callable[[Stream], Sampler]:
         """The same for many streams: only key and subsequence are theirs."""
-        spec, numbers = _native.Spec, _numbers_of(self, dtype)
-        return lambda stream: WordSampler(
-            dtype, spec(key=stream.seed, subsequence=stream.subsequence, **numbers)
-        )
+        spec = _spec_of(self, dtype)
+        return lambda stream: self._sampler(dtype, spec.of(stream.seed, stream.subsequence))
 
 
 @lru_cache(maxsize=1024)
 @default_floats
-def _numbers_of(distribution: Independent, dtype: DType) -> Mapping[str, Any]:
+def _spec_of(distribution: Independent, dtype: DType) -> _native.Spec:
     """What one distribution needs for one dtype: worked out once, whatever tensors share it."""
-    return {"dtype": dtype.code, **distribution._numbers(dtype)}
+    numbers = distribution._numbers(dtype)
+    return _native.Spec(dtype=dtype.code, key=0, subsequence=0, **numbers)
 
 
 def _interval(dtype: DType, low: float, high: float) -> dict[str, float]:
@@ -151,6 +151,7 @@ class Constant(Independent):
     """One value everywhere."""
 
     value: float
+    _sampler: ClassVar[type[WordSampler]] = ConstantSampler
 
     def __post_init__(self) -> None:
         self._settle(value="value")

@@ -8,7 +8,7 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import EllipsisType
 from typing import SupportsIndex
 
@@ -64,11 +64,11 @@ def region_of(shape: tuple[int, ...], region: RegionLike) -> Region:
         IndexError: the region leaves the tensor.  Slices are not cut short, as NumPy would.
         TypeError: an index of another kind.
     """
-    strides = _strides(shape)
     if region is None:
-        return Region(0, tuple(map(Axis, shape, strides)))
+        return _everything(shape)
     if isinstance(region, range):
         return _run(shape, region)
+    strides = _strides(shape)
     indices = region if isinstance(region, tuple) else (region,)
     start, axes = 0, []
     for axis, index in enumerate(_expanded(shape, indices)):
@@ -78,6 +78,11 @@ def region_of(shape: tuple[int, ...], region: RegionLike) -> Region:
             axes.append(Axis(found.count, found.step * strides[axis]))
     found_region = Region(start, tuple(axes))
     return found_region if found_region.count else Region(0, found_region.axes)
+
+
+@lru_cache(maxsize=256)  # asked for by every fill of a whole tensor
+def _everything(shape: tuple[int, ...]) -> Region:
+    return Region(0, tuple(map(Axis, shape, _strides(shape))))
 
 
 def _strides(shape: Sequence[int]) -> list[int]:

@@ -32,6 +32,9 @@ class Sampler(ABC):
     Zero means the same bits everywhere; what linear algebra makes is equal to rounding only.
     """
 
+    chunk_size: int = 2**22
+    """Bytes that a thread fills at a time: two huge pages, so that threads seldom want the same one."""
+
     @abstractmethod
     def draw(self, out: Bytes, start: int) -> None:
         """Fill the bytes `out` with the elements from `start` on, in row-major order."""
@@ -76,6 +79,12 @@ class WordSampler(Sampler):
     ) -> None:
         """One call, without the GIL."""
         _native.fill_rows(out, self.spec, start, start_step, rows, count, out_step)
+
+
+class ConstantSampler(WordSampler):
+    """One value everywhere: `memset`, which past the caches wants to know how much is to come."""
+
+    chunk_size = 2**28
 
 
 class LazySampler(Sampler):

@@ -75,8 +75,27 @@ COPY_SQUARE(uint64_t)
     }
 TURN_SQUARE(uint8_t)
 TURN_SQUARE(uint16_t)
-TURN_SQUARE(uint32_t)
 TURN_SQUARE(uint64_t)
+#if defined(__x86_64__)
+/* Four lines at a time, four elements of each: sixteen loads and stores become eight. */
+static void turn_uint32_t(unsigned char *out, const unsigned char *in, ptrdiff_t in_step,
+                          size_t across) {
+    size_t j = 0;
+    for (; j + 4 <= across; j += 4, out += 16, in += 4 * in_step)
+        for (int i = 0; i < DOWN; i += 4) {
+            __m128 line[4];
+            for (int k = 0; k < 4; k++)
+                line[k] = _mm_loadu_ps((const float *)(const void *)(in + k * in_step + 4 * i));
+            _MM_TRANSPOSE4_PS(line[0], line[1], line[2], line[3]);
+            for (int k = 0; k < 4; k++)
+                _mm_storeu_ps((float *)(void *)(out + (i + k) * RUN_SIZE), line[k]);
+        }
+    for (; j < across; j++, out += 4, in += in_step)
+        for (int i = 0; i < DOWN; i++) memcpy(out + i * RUN_SIZE, in + 4 * i, 4);
+}
+#else
+TURN_SQUARE(uint32_t)
+#endif
 
 typedef struct element {
     void (*copy)(unsigned char *out, const ptrdiff_t out_step[2], const unsigned char *in,

@@ -13,6 +13,7 @@
 #include "kernels.h"
 
 enum { BLOCK_WORDS = 4 };
+_Static_assert(BLOCK_WORDS == 1 << 2 && FI_TILE_WORDS == 1 << 7, "add_run shifts by these");
 static const uint64_t HIGH_STEP = UINT64_C(1) << 32; /* blocks with one counter word 1 */
 
 #if defined(__x86_64__)
@@ -87,15 +88,15 @@ static void add_part(batch *b, unsigned char *out, uint64_t block, size_t skip, 
     b->copy[b->copies++].size = size;
 }
 
-/* `count` elements from `start`, each of `words` words and `size` bytes. */
-static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, size_t words,
-                    size_t size) {
-    const size_t per_block = BLOCK_WORDS / words, per_tile = FI_TILE_WORDS / words;
-    uint64_t block = start / per_block;
-    size_t skip = (size_t)(start % per_block); /* elements of the first block not asked for */
+/* `count` elements from `start`, each of `size` bytes and, if it is `wide`, of two words. */
+static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, size_t size,
+                    int wide) {
+    const size_t per_block = (size_t)BLOCK_WORDS >> wide, per_tile = (size_t)FI_TILE_WORDS >> wide;
+    uint64_t block = start >> (2 - wide);
+    size_t skip = (size_t)start & (per_block - 1); /* elements of the first block not asked for */
     while (count) {
         const uint64_t left = HIGH_STEP - block % HIGH_STEP; /* blocks before word 1 changes */
-        size_t tiles = count / per_tile;
+        size_t tiles = count >> (7 - wide);
         if (tiles > left / FI_TILE_BLOCKS) tiles = (size_t)(left / FI_TILE_BLOCKS);
         if (skip == 0 && tiles > 0) {
             add(b, out, block, tiles);
@@ -110,8 +111,8 @@ static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, 
         add_part(b, out, block, skip * size, some * size);
         out += some * size;
         count -= some;
-        block += (skip + some) / per_block;
-        skip = (skip + some) % per_block;
+        block += (skip + some) >> (2 - wide);
+        skip = (skip + some) & (per_block - 1);
     }
 }
 
@@ -176,7 +177,7 @@ static fi_status fill(unsigned char *out, uint32_t dtype, const fi_rows *rows,
     begin(&b, fi_active_kernels()->draw[kernel_of(spec, dtype)][dtype], spec);
     for (size_t r = 0; r < rows->rows; r++)
         add_run(&b, out + (ptrdiff_t)r * rows->out_step, rows->start + r * rows->start_step,
-                rows->count, dtype == FI_FLOAT64 ? 2 : 1, size);
+                rows->count, size, dtype == FI_FLOAT64);
     finish(&b);
     return FI_OK;
 }
@@ -195,7 +196,7 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key,
     if (count && __builtin_add_overflow(start, (uint64_t)count - 1, &last)) return FI_ERR_RANGE;
     batch b;
     begin(&b, fi_active_kernels()->words, &spec);
-    add_run(&b, (unsigned char *)out, start, count, 1, 4);
+    add_run(&b, (unsigned char *)out, start, count, 4, 0);
     finish(&b);
     return FI_OK;
 }

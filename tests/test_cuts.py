@@ -15,7 +15,7 @@ from twins import assert_same_bits, bits, scheme_of, spec_of
 import fastinit as fi
 from fastinit import _native, instruction_sets
 from fastinit.arrays import ONE_THREAD
-from fastinit.chunks import CHUNK, FAR_APART
+from fastinit.chunks import FAR_APART, LEAST, STREAM_SIZE
 
 SCHEME = ref.Truncated(1.0, 0.0, -1.0, 3.0)
 STREAM = {"seed": 2**40 + 1, "name": "h.3.mlp.weight"}
@@ -125,6 +125,9 @@ def test_rows_that_cross_the_carry_in_one_call_are_the_references():
 # ---- threads and chunks -------------------------------------------------------------------------
 
 
+CHUNK = 2**20  # elements: as many float32 values as a thread claims at a time
+
+
 @pytest.fixture(scope="module")
 def long_run():
     values = elements(0, 2 * CHUNK + 1)
@@ -132,21 +135,45 @@ def long_run():
     return values
 
 
-@pytest.mark.parametrize(
-    "count", [ONE_THREAD, ONE_THREAD + 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1]
-)
-def test_chunk_edges_leave_no_trace(long_run, count):
+COUNTS = [LEAST - 1, LEAST, LEAST + 1, ONE_THREAD, ONE_THREAD + 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("ahead", [0, 4, 60])
+def test_chunk_edges_leave_no_trace(long_run, count, ahead):
+    out = np.empty(count + ahead // 4, np.float32)[ahead // 4 :]
     for threads in (None, 1, 2):
-        assert_same_bits(drawn((count,), threads=threads), long_run[:count])
+        out[...] = 0
+        assert_same_bits(filled(out, shape=(count,), threads=threads), long_run[:count])
 
 
 @pytest.mark.parametrize("threads", range(1, 9))
 def test_the_number_of_threads_leaves_no_trace(long_run, threads):
-    count = 2 * CHUNK + 1
-    assert_same_bits(drawn((count,), threads=threads), long_run)
-    scattered = np.empty((2, CHUNK + 7), np.float32).T[::-1]
+    assert_same_bits(drawn((2 * CHUNK + 1,), threads=threads), long_run)
+    scattered = np.empty((2, LEAST + 7), np.float32).T[::-1]
     filled(scattered, threads=threads)
-    assert_same_bits(scattered.reshape(-1), elements(0, 2 * (CHUNK + 7)))
+    assert_same_bits(scattered.reshape(-1), long_run[: 2 * (LEAST + 7)])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_constants_are_as_wide_as_their_chunks(dtype, value):
+    out = fi.array((3 * CHUNK + 5,), fi.constant(value), **STREAM, dtype=dtype, threads=3)
+    wide = np.float64 if dtype == "float64" else np.float32
+    assert_same_bits(out, np.full(out.shape, value, wide).astype(out.dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float8_e5m2", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 0, 1), (0, 2, 1), (2, 1, 0)])
+def test_large_transposed_outputs_are_streamed_and_right(dtype, axes):
+    kind = ref.DTYPES[dtype]
+    side = round((2 * STREAM_SIZE / kind.itemsize) ** (1 / 3)) + 1
+    raw = np.zeros((side, side + 1, side + 2), kind)
+    out = raw[:, 1:, :-1].transpose(axes)
+    filled(out, threads=2)
+    assert_same_bits(np.ascontiguousarray(out), drawn(out.shape, dtype=dtype))
+    assert not raw[:, 0].view(f"u{kind.itemsize}").any()
+    assert not raw[:, :, -1].view(f"u{kind.itemsize}").any()
 
 
 @pytest.mark.parametrize("threads", [0, -1, True, 1.0, "2"])

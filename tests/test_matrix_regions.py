@@ -108,7 +108,7 @@ def memories(draw, shape, dtype):
     return memory, memory[(..., *cut)].transpose(back), there
 
 
-chunk_sizes = st.sampled_from([7, 64, chunks.CHUNK])
+chunk_sizes = st.sampled_from([7, 64, chunks.LEAST])
 
 
 @settings(max_examples=250, deadline=None, derandomize=True, database=None)
@@ -118,7 +118,7 @@ def test_any_region_in_any_memory_is_the_same_part_of_the_whole(case, dtype, thr
     scheme, shape = CASES[number]
     expected = whole(number, dtype)[region]
     memory, out, there = data.draw(memories(expected.shape, dtype))
-    with mock.patch.object(chunks, "CHUNK", size):
+    with mock.patch.multiple(chunks, LEAST=size, BLOCK=size, TURN=size):
         filled(out, scheme, shape=shape, region=region, threads=threads)
         part = made(shape, scheme, dtype=dtype, region=region, threads=threads)
     assert same(out, expected)
@@ -136,7 +136,7 @@ def test_any_flat_run_is_the_same_part_of_the_whole(number, data, dtype, size):
     run = range(start, stop, step)
     if len(run) and max(run) >= flat.size:
         run = run[1:]
-    with mock.patch.object(chunks, "CHUNK", size):
+    with mock.patch.multiple(chunks, LEAST=size, BLOCK=size, TURN=size):
         part = made(shape, scheme, dtype=dtype, region=run, threads=2)
     assert same(part, flat[np.array(run, int)])
 
@@ -253,7 +253,7 @@ def test_a_tensor_is_made_once_however_many_threads_draw(monkeypatch):
     monkeypatch.setattr(
         "fastinit.matrices.orthogonal.haar", lambda *a, **b: calls.append(1) or haar(*a, **b)
     )
-    with mock.patch.object(chunks, "CHUNK", 64):
+    with mock.patch.multiple(chunks, LEAST=64, BLOCK=64):
         found = made((60, 50), fi.orthogonal(), threads=4)
     assert len(calls) == 1
     assert same(found, made((60, 50), fi.orthogonal()))

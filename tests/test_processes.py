@@ -237,7 +237,7 @@ def test_an_array_is_let_go_after_a_failed_fill(monkeypatch):
     try:
         for threads in (1, 3):
             drawn.clear()
-            out = np.zeros(6 * chunks.CHUNK, np.float32)
+            out = np.zeros(6 * 2**20, np.float32)
             gone = weakref.ref(out)
             try:
                 filled(out, threads=threads)

@@ -53,18 +53,16 @@ FI_INLINE shared shared_start(const fi_spec *spec, uint64_t block) {
 /* A piece of any type but float64; from given words, if there are any. */
 FI_INLINE void run(const fi_piece *piece, const uint32_t *given, const shared *s,
                    fi_distribution distribution, fi_dtype dtype, int clamp) {
-    const philox p = s->philox;
-    const values v = s->values;
     unsigned char *out = piece->out;
     uint32_t low = (uint32_t)piece->block;
     for (size_t pass = piece->tiles * PASSES; pass; pass--, low += PASS_BLOCKS) {
         vu32 words[PASS_VECTORS];
-        pass_words(&p, low, given, words);
+        pass_words(&s->philox, low, given, words);
         if (given) given += 4 * PASS_BLOCKS;
 #pragma GCC unroll 8
         for (int n = 0; n < PASS_VECTORS; n += V_BATCH) {
             vf32 batch[V_BATCH];
-            values_of(&v, distribution, clamp, words + n, batch, V_BATCH);
+            values_of(&s->values, distribution, clamp, words + n, batch, V_BATCH);
             store_values(out, dtype, batch);
             out += V_BATCH * V_LANES * width(dtype);
         }
@@ -74,7 +72,6 @@ FI_INLINE void run(const fi_piece *piece, const uint32_t *given, const shared *s
 /* The same for float64, whose tails are put off: a number of passes, then what they left. */
 FI_INLINE void run64(const fi_piece *piece, const uint32_t *given, const shared *s,
                      fi_distribution distribution, int clamp) {
-    const philox p = s->philox;
     unsigned char *out = piece->out;
     uint32_t low = (uint32_t)piece->block;
     for (size_t left = piece->tiles * PASSES; left;) {
@@ -86,7 +83,7 @@ FI_INLINE void run64(const fi_piece *piece, const uint32_t *given, const shared 
         size_t some = left < MANY_PASSES64 ? left : MANY_PASSES64;
         for (left -= some; some; some--, low += PASS_BLOCKS) {
             vu32 words[PASS_VECTORS];
-            pass_words(&p, low, given, words);
+            pass_words(&s->philox, low, given, words);
             if (given) given += 4 * PASS_BLOCKS;
 #pragma GCC unroll 8
             for (int n = 0; n < PASS_VECTORS64; n += V_BATCH64) {
