@@ -33,7 +33,7 @@ class Sampler(ABC):
     """
 
     chunk_size: int = 2**22
-    """Bytes that a thread fills at a time: two huge pages, so that threads seldom want the same one."""
+    """Bytes that a thread fills at a time: two huge pages, which threads then seldom share."""
 
     @abstractmethod
     def draw(self, out: Bytes, start: int) -> None:

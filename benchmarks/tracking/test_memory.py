@@ -6,7 +6,6 @@ A buffer is 256 MiB, well past the caches, but for the one small tensor.
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 
 import fastinit as fi
 from fastinit import parallel
+from fastinit.bench import measure
 from fastinit.dtypes import DTYPES
 from tracking.results import TIMES
 
@@ -29,17 +29,12 @@ FILLS = {
     "normal bfloat16": NORMAL,
 }
 MEMSET = f"{TIMES}memset"
-PIECE = 2**22  # bytes a thread sets at a time
 ROUNDS = 21
 
 
 def memset(out: np.ndarray) -> None:
-    """The C library's, with as many threads as a fill has."""
-    start = out.ctypes.data
-    pieces = [(start + at, min(PIECE, out.nbytes - at)) for at in range(0, out.nbytes, PIECE)]
-    parallel.run(
-        pieces, lambda piece: ctypes.memset(piece[0], 0, piece[1]), parallel.thread_count()
-    )
+    """With as many threads as a fill has."""
+    measure.memset(out, parallel.thread_count())
 
 
 @pytest.fixture
@@ -94,7 +89,10 @@ def test_new_array(row, track, size):
         row,
         lambda: fi.array((count,), NORMAL, seed=0, name="w"),
         samples=count,
-        beside=("memset of new memory", lambda: memset(np.empty(size, np.uint8))),
+        beside=(
+            "memset of new memory",
+            lambda: memset(np.empty(size, np.uint8)),
+        ),
         unit=f"{TIMES}memset of new memory",
         rounds=ROUNDS,
         all_threads=True,
