@@ -6,8 +6,10 @@
 
 Both end with safetensors on disk, flushed (os.sync), and are removed again.  transformers builds
 the model from the plan's own config with its own initialisation, then saves it; fastinit writes the
-values as it makes them.  Each runs in a process of its own, imports aside: wall and CPU seconds,
-and the most memory that was resident, imports included.  transformers runs if it and torch are
+values as it makes them.  "zeros" is fastinit with every tensor zero: what the disk, the page cache
+and, in a virtual machine, the memory that its host first has to find take by themselves.  Each runs
+in a process of its own, imports aside: wall and CPU seconds, the program's and the system's, and
+the most memory that was resident, imports included.  transformers runs if it and torch are
 installed and the model fits into memory.
 """
 
@@ -48,6 +50,12 @@ def fastinit_steps(source: str, folder: Path, dtype: str) -> Iterator[tuple[str,
     yield "write", lambda: fi.write(plan, folder, seed=0, dtype=dtype)
 
 
+def zeros_steps(source: str, folder: Path, dtype: str) -> Iterator[tuple[str, Step]]:
+    """The ceiling: as many bytes through the same calls, and nothing drawn."""
+    tensors = [fi.Tensor(t.name, t.shape, fi.zeros()) for t in fi.plan(source)]
+    yield "write", lambda: fi.write(fi.Plan(tensors), folder, seed=0, dtype=dtype)
+
+
 def transformers_steps(source: str, folder: Path, dtype: str) -> Iterator[tuple[str, Step]]:
     """The model initialised, then saved."""
     import torch
@@ -64,24 +72,30 @@ def transformers_steps(source: str, folder: Path, dtype: str) -> Iterator[tuple[
     yield "save", lambda: models[0].save_pretrained(folder)
 
 
-CANDIDATES = {"fastinit": fastinit_steps, "transformers": transformers_steps}
+CANDIDATES = {
+    "zeros": zeros_steps,
+    "fastinit": fastinit_steps,
+    "transformers": transformers_steps,
+}
 
 
 def child(candidate: str, source: str, folder: str, dtype: str) -> None:
     """Print the figures of one candidate as JSON.  The last step ends when the disk has it all."""
     form: dict[str, float] = {}
-    cpu = 0.0
+    user = system = 0.0
     os.sync()
     for name, step in CANDIDATES[candidate](source, Path(folder), dtype):
-        began, cpu_began = time.perf_counter(), time.process_time()
+        began, before = time.perf_counter(), os.times()
         step()
         if name != "initialise":
             os.sync()
         form[name] = time.perf_counter() - began
-        cpu += time.process_time() - cpu_began
+        after = os.times()
+        user, system = user + after.user - before.user, system + after.system - before.system
     lines = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    print(json.dumps({**form, "total": sum(form.values()), "cpu": cpu, "peak_bytes": peak}))
+    cpu = {"user": user, "system": system}
+    print(json.dumps({**form, "total": sum(form.values()), **cpu, "peak_bytes": peak}))
 
 
 # ---- in the process that compares ----------------------------------------------------------------
@@ -89,7 +103,7 @@ def child(candidate: str, source: str, folder: str, dtype: str) -> None:
 
 def candidates(size: int) -> Iterator[str]:
     """Who can run here; says who cannot, and why."""
-    yield "fastinit"
+    yield from ("zeros", "fastinit")
     missing = [name for name in ("torch", "transformers") if not is_installed(name)]
     free = free_memory()
     if missing:
@@ -148,7 +162,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         rows = compare(source, dtype, rounds, Path(name))
     print(f"{source}, {plan.parameters:,} parameters, {dtype}, {plan.size(dtype):,} bytes")
-    heads = ("initialise s", "save s", "total s", "CPU s", "peak MB")
+    heads = ("initialise s", "save s", "total s", "user s", "system s", "peak MB")
     print(f"{'':14}" + "".join(f"{head:>14}" for head in heads))
     for label, row in rows.items():
         print(f"{label:14}" + "".join(f"{cell:>14}" for cell in cells(row)))
@@ -159,7 +173,8 @@ def main() -> None:
 def cells(row: dict[str, float]) -> list[str]:
     """A row of the table; fastinit's two steps are one."""
     steps = [f"{row[step]:.2f}" if step in row else "-" for step in STEPS]
-    return [*steps, f"{row['total']:.2f}", f"{row['cpu']:.2f}", f"{row['peak_bytes'] / 1e6:,.0f}"]
+    times = [f"{row[time]:.2f}" for time in ("total", "user", "system")]
+    return [*steps, *times, f"{row['peak_bytes'] / 1e6:,.0f}"]
 
 
 if __name__ == "__main__":

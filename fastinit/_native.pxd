@@ -33,6 +33,8 @@ cdef extern from "fastinit.h" nogil:
         size_t rows
         ptrdiff_t out_step
 
+    enum:
+        FI_DTYPE_COUNT
     size_t fi_dtype_size(uint32_t dtype) noexcept
     fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows,
                       const fi_spec *spec) noexcept

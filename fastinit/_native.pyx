@@ -15,6 +15,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastinit._native cimport (
+    FI_DTYPE_COUNT,
     FI_OK,
     fi_copy,
     fi_dependent_adds,
@@ -51,6 +52,9 @@ cdef class Spec:
     cdef fi_spec c
     cdef uint32_t dtype
     cdef readonly size_t item_size
+
+    def __cinit__(self):
+        self.dtype = FI_DTYPE_COUNT  # until __init__ has run, C refuses it
 
     def __init__(
         self,
@@ -178,7 +182,8 @@ def map_words(unsigned char[::1] out not None, Spec spec not None, const uint32_
 
 
 def copy(out not None, source not None, bint stream=False):
-    """Copy the array `source` into the writable array `out` of the same shape and element size.
+    """Copy the array `source` into the writable array `out` of its shape, which has an axis, and
+    element size.
 
     Any strides; the two may not overlap.  `stream`: the caches cannot hold the output.
     """

@@ -179,5 +179,5 @@ def _fill(out: npt.NDArray[Any], source: Sampler, part: Region, workers: int) ->
     if workers == 1 and part.count <= LEAST and part.consecutive and plain.flags.c_contiguous:
         source.draw(plain.reshape(-1).view(np.uint8), part.start)  # one chunk: no time to lose
         return
-    pieces = chunks(plain, part, workers, source.chunk_size)
+    pieces = chunks(plain, part, workers, source.chunk)
     parallel.run(pieces, lambda chunk: chunk.draw(source), workers)

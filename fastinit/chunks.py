@@ -21,10 +21,10 @@ from fastinit.regions import Axis, Region
 from fastinit.samplers import Sampler
 
 SHARE = 4
-"""Chunks a thread gets of what is too small for full ones; none is smaller than LEAST."""
+"""Chunks a thread gets, at most, of what is too small for full ones."""
 
 LEAST = 2**17
-"""Elements of a chunk, at least: some 100 microseconds, against 5 to claim it."""
+"""Chunks are not cut smaller than so many elements: 100 microseconds, against 5 to claim one."""
 
 BLOCK = 2**18
 """Elements of a block, at most: its float32 values fit the L2 cache."""
@@ -82,19 +82,20 @@ class Block:
         _native.copy(self.out, block[..., :: inner.step], self.stream)
 
 
-def chunks(out: Words, part: Region, workers: int, size: int) -> Iterator[Rows | Block]:
-    """The chunks of `out`, which holds the region `part`: of `size` bytes, for so many threads.
+def chunks(out: Words, part: Region, workers: int, most: int) -> Iterator[Rows | Block]:
+    """The chunks of `out`, which holds the region `part`, for so many threads.
 
-    Both have the same, non-empty shape.
+    Both have the same, non-empty shape.  A chunk has at most `most` elements.
     """
     share = 2 ** (part.count // (SHARE * workers)).bit_length()
-    most = max(LEAST, min(share, size // out.itemsize))
+    most = max(LEAST, min(share, most))
     if part.consecutive and out.flags.c_contiguous:  # nearly always: no need to look closer
         yield from _rows(out.reshape(-1), part.start, (Axis(part.count, 1),), most)
         return
     out, start, axes = _merged(*_forwards(out, part))
     if axes[-1].step >= FAR_APART:
         out, axes = _one_by_one(out, axes)
+        most = min(most, LEAST)  # each costs as much as a whole tile
     consecutive = axes[-1].step == 1 and out.strides[-1] == out.itemsize
     if consecutive or axes[-1].count == 1:
         yield from _rows(out, start, axes, most)
@@ -164,8 +165,8 @@ def _rows(out: Words, start: int, axes: Axes, most: int) -> Iterator[Rows | Bloc
 def _run(out: Words, start: int, count: int, most: int) -> Iterator[Rows]:
     """Chunks of consecutive elements that lie side by side.
 
-    Cut where the address is a multiple of the chunk's size: no two of them share a huge page then,
-    which only one thread at a time can get from the system, nor a cache line.
+    Cut where the address is a multiple of the chunk's size.  So no two share a cache line, nor, if
+    they are full ones, a huge page, which only one thread at a time can get from the system.
     """
     memory = out.view(np.uint8)
     first = 0
@@ -198,12 +199,13 @@ def _sides(out: Words, axes: Axes, most: int) -> list[int]:
     first some of the axis where the output is densest, then what fits of the others, last first.
     """
     dense = min(range(len(axes)), key=lambda axis: abs(out.strides[axis]))
-    sides = [1] * len(axes)
-    sides[dense] = min(axes[dense].count, TURN)
+    last = len(axes) - 1
+    drawn = [1] * len(axes)  # as `sides`, but along the last axis with what lies between
+    drawn[dense] = min(axes[dense].count, TURN) if dense != last else 1
+    sides = list(drawn)
     for axis in reversed(range(len(axes))):
-        others = math.prod(sides) // sides[axis]
-        fitting = max(1, most // others)
-        if axis == len(axes) - 1:  # what lies between the elements is drawn too
-            fitting = max(1, (fitting - 1) // axes[axis].step + 1)
-        sides[axis] = min(axes[axis].count, fitting)
+        step = axes[axis].step if axis == last else 1
+        fitting = max(1, most // (math.prod(drawn) // drawn[axis]))
+        sides[axis] = min(axes[axis].count, (fitting - 1) // step + 1)
+        drawn[axis] = _span(Axis(sides[axis], step))
     return sides

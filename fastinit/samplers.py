@@ -32,8 +32,10 @@ class Sampler(ABC):
     Zero means the same bits everywhere; what linear algebra makes is equal to rounding only.
     """
 
-    chunk_size: int = 2**22
-    """Bytes that a thread fills at a time: two huge pages, which threads then seldom share."""
+    @property
+    def chunk(self) -> int:
+        """How many elements a thread should draw at a time: as float32 they fit the L2 cache."""
+        return 2**18
 
     @abstractmethod
     def draw(self, out: Bytes, start: int) -> None:
@@ -70,6 +72,11 @@ class WordSampler(Sampler):
     dtype: DType
     spec: _native.Spec
 
+    @property
+    def chunk(self) -> int:
+        """4 MiB of them: two huge pages, which threads then seldom share."""
+        return 2**22 // self.dtype.size
+
     def draw(self, out: Bytes, start: int) -> None:
         """One call, without the GIL."""
         _native.fill(out, self.spec, start)
@@ -82,9 +89,12 @@ class WordSampler(Sampler):
 
 
 class ConstantSampler(WordSampler):
-    """One value everywhere: `memset`, which past the caches wants to know how much is to come."""
+    """One value everywhere."""
 
-    chunk_size = 2**28
+    @property
+    def chunk(self) -> int:
+        """256 MiB of them: past the caches memset is faster, if it is told of enough at once."""
+        return 2**28 // self.dtype.size
 
 
 class LazySampler(Sampler):

@@ -121,14 +121,14 @@ static void turn_square(const element *of, unsigned char *out, const ptrdiff_t o
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static ptrdiff_t size_of(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
+static ptrdiff_t distance(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
 
 /* The axis of more than one element with the smallest stride; 0 if there is none. */
 static size_t densest(const size_t *counts, const ptrdiff_t *strides, size_t axes) {
     size_t found = 0;
     for (size_t axis = 1; axis < axes; axis++)
         if (counts[axis] > 1 &&
-            (counts[found] <= 1 || size_of(strides[axis]) <= size_of(strides[found])))
+            (counts[found] <= 1 || distance(strides[axis]) <= distance(strides[found])))
             found = axis;
     return found;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The public face of the C layer: what a fill is, and the few functions that do it.
+ * The public face of the C layer: what a fill is, the few functions that do it, a copy
+ * between memory orders and a clock.
  * Nothing here allocates, reads a file or knows of Python.  The numbers are defined in
  * docs/stream.md. */
 #ifndef FASTINIT_H

@@ -33,7 +33,7 @@ typedef void fi_convert(unsigned char *out, const uint32_t *words, size_t tiles,
                         const fi_spec *spec);
 
 /* A uniform whose values all lie within its bounds as they are, which is the rule: no clamp. */
-enum { FI_UNIFORM_INSIDE = FI_DISTRIBUTION_COUNT, FI_KERNEL_COUNT };
+enum { FI_UNIFORM_INSIDE = FI_CONSTANT + 1, FI_KERNEL_COUNT };
 
 typedef struct fi_kernels {
     fi_draw *words;

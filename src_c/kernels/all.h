@@ -19,6 +19,7 @@ _Static_assert(PASS_VECTORS64 % V_BATCH64 == 0, "a pass is a whole number of flo
 #include "float64.h"
 
 enum { MANY_PASSES64 = MANY_VECTORS64 / PASS_VECTORS64 };
+_Static_assert(MANY_PASSES64 > 0 && V_LANES64 <= 8, "tails have room, their lanes a byte");
 
 #define FI_PASTE_(a, b) a##b
 #define FI_PASTE(a, b) FI_PASTE_(a, b)

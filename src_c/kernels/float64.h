@@ -203,7 +203,7 @@ FI_INLINE void store_tails64(unsigned char *out, double *tails, unsigned count,
     }
     for (int n = 0; n < vectors; n++, out += 8 * V_LANES64) {
         if (V_LANES64 == 1 && !lanes[n]) continue;
-        vf64_store(out, vf64_unpack(tails, lanes[n], vf64_load((const double *)(const void *)out)));
+        vf64_store(out, vf64_unpack(tails, lanes[n], vf64_load(out)));
         tails += lanes_count(lanes[n]);
     }
 }

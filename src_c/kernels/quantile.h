@@ -7,7 +7,7 @@
  * make_table.py fits the coefficients; docs/stream.md prints them.
  *
  * A vector register holds V_OCTAVES rows of each coefficient, up to V_TOP.  A lane that lies deeper
- * (AVX2: 1 in 256, AVX-512: 1 in 32,768 of the plain normal) is done over, alone.  Where the rows
+ * (AVX2, NEON: 1 in 256, AVX-512: 1 in 32,768 of the plain normal) is done over, alone.  Where the rows
  * reach FI_TOP_EXPONENT, f may be 2^31, or a little more, and has the value of FI_LARGEST_F; a
  * register of eight has no row to spare for that, and f is kept below. */
 #define FI_LARGEST_F 0x1.fffffep30f /* the largest float below 2^31 */

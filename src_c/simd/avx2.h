@@ -169,5 +169,5 @@ FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) {
     return _mm256_blendv_pd(a, taken, _mm256_castsi256_pd(mine));
 }
 FI_INLINE unsigned vf64_negative(vf64 a) { return (unsigned)_mm256_movemask_pd(a); }
-FI_INLINE vf64 vf64_load(const double *p) { return _mm256_loadu_pd(p); }
+FI_INLINE vf64 vf64_load(const void *p) { return _mm256_loadu_pd(p); }
 FI_INLINE void vf64_store(void *p, vf64 a) { _mm256_storeu_pd(p, a); }

@@ -93,7 +93,7 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
 }
 
 /* ---- the octave table: a permute looks at the low four bits of an index, so the sixteen upper
- * octaves are held rotated and no index is ever shifted ---- */
+ * rows are held rotated and no index is ever shifted ---- */
 typedef struct vtable {
     vf32 upper[FI_COEFFICIENTS];
 } vtable;
@@ -142,5 +142,5 @@ FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) {
     return _mm512_mask_expand_pd(a, (__mmask8)lanes, _mm512_loadu_pd(from));
 }
 FI_INLINE unsigned vf64_negative(vf64 a) { return _mm512_movepi64_mask(vf64_as_bits(a)); }
-FI_INLINE vf64 vf64_load(const double *p) { return _mm512_loadu_pd(p); }
+FI_INLINE vf64 vf64_load(const void *p) { return _mm512_loadu_pd(p); }
 FI_INLINE void vf64_store(void *p, vf64 a) { _mm512_storeu_pd(p, a); }

@@ -166,7 +166,7 @@ FI_INLINE unsigned vf64_negative(vf64 a) {
     vu64 negative = vshrq_n_u64(vf64_as_bits(a), 63);
     return (unsigned)(vgetq_lane_u64(negative, 0) | vgetq_lane_u64(negative, 1) << 1);
 }
-FI_INLINE vf64 vf64_load(const double *p) { return vld1q_f64(p); }
+FI_INLINE vf64 vf64_load(const void *p) { return vreinterpretq_f64_u8(vld1q_u8(p)); }
 FI_INLINE void vf64_store(void *p, vf64 a) { vst1q_u8(p, vreinterpretq_u8_f64(a)); }
 FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
     vst1q_lane_f64(to, a, 0);

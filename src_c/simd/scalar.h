@@ -172,5 +172,9 @@ FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
 }
 /* The lanes whose bit is set from `from` in turn, the others from a; V_LANES64 numbers are read. */
 FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) { return lanes ? *from : a; }
-FI_INLINE vf64 vf64_load(const double *p) { return *p; }
+FI_INLINE vf64 vf64_load(const void *p) {
+    vf64 a;
+    memcpy(&a, p, 8);
+    return a;
+}
 FI_INLINE void vf64_store(void *p, vf64 a) { memcpy(p, &a, 8); }

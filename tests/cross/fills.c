@@ -10,6 +10,8 @@
  * Each (but `given`) is answered by a line for each instruction set: its name, the status, and the
  * elements as integers in hexadecimal, which knows no byte order.
  *
+ * Copies between layouts are checked first, whatever is asked.
+ *
  * With the argument `unusual` the floating-point state is, during each call, one that another
  * library might have left behind; it must still be there afterwards. */
 #include <inttypes.h>
@@ -135,7 +137,34 @@ static void answer(const request *r) {
     }
 }
 
+/* Every element size, turned and not, streamed and not: element n of a PLANES x ROWS x COLUMNS array
+ * is to lie where the other order has it. */
+enum { PLANES = 3, ROWS = 37, COLUMNS = 300, ELEMENTS = PLANES * ROWS * COLUMNS };
+
+static void check_copies(void) {
+    static unsigned char from[8 * ELEMENTS], to[8 * ELEMENTS + GUARD];
+    for (size_t i = 0; i < sizeof from; i++) from[i] = (unsigned char)(i * 37 + i / 251);
+    const size_t counts[3] = {PLANES, ROWS, COLUMNS};
+    for (size_t size = 1; size <= 8; size *= 2)
+        for (int stream = 0; stream < 2; stream++) {
+            const ptrdiff_t s = (ptrdiff_t)size;
+            const ptrdiff_t in[3] = {s * ROWS * COLUMNS, s * COLUMNS, s};
+            const ptrdiff_t turned[3] = {s * ROWS, s, s * PLANES * ROWS};
+            memset(to, GUARD_BYTE, sizeof to);
+            if (fi_copy(to, turned, from, in, counts, 3, size, stream) != FI_OK) stop("no copy");
+            for (size_t n = 0; n < ELEMENTS; n++) {
+                const size_t plane = n / (ROWS * COLUMNS), row = n / COLUMNS % ROWS;
+                const size_t place = (n % COLUMNS * PLANES + plane) * ROWS + row;
+                if (memcmp(to + place * size, from + n * size, size)) stop("a copy is wrong");
+            }
+            if (to[size * ELEMENTS] != GUARD_BYTE) stop("copied past the end");
+        }
+    if (fi_copy(NULL, NULL, NULL, NULL, NULL, 0, 4, 0) != FI_ERR_RANGE) stop("no axis is an error");
+    if (fi_copy(NULL, NULL, NULL, NULL, NULL, 1, 3, 0) != FI_ERR_RANGE) stop("size 3 is an error");
+}
+
 int main(int arguments, char **argument) {
+    check_copies();
     state_during = USUAL;
     if (arguments > 1 && !strcmp(argument[1], "unusual")) state_during = UNUSUAL;
     for (char name[8]; scanf("%7s", name) == 1;) {
