@@ -51,10 +51,12 @@ static void runs_are_out(int stream) {
     static void copy_##type(unsigned char *out, const ptrdiff_t out_step[2],                       \
                             const unsigned char *in, const ptrdiff_t in_step[2], size_t down,      \
                             size_t across) {                                                       \
-        for (size_t j = 0; j < across; j++, out += out_step[1], in += in_step[1]) {                \
+        for (size_t i = 0; i < down; i++, out += out_step[0], in += in_step[0]) {                  \
             unsigned char *to = out;                                                               \
             const unsigned char *from = in;                                                        \
-            for (size_t i = 0; i < down; i++, to += out_step[0], from += in_step[0])               \
+            const ptrdiff_t out_by = out_step[1], in_by = in_step[1];                              \
+            _Pragma("GCC unroll 8")                                                                \
+            for (size_t j = 0; j < across; j++, to += out_by, from += in_by)                       \
                 memcpy(to, from, sizeof(type));                                                    \
         }                                                                                          \
     }

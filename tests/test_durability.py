@@ -6,6 +6,7 @@ What a killed process leaves at each level is in test_crashes.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -106,7 +107,8 @@ def test_a_shard_written_apart_flushes_as_much(tmp_path, events, level):
     shard = layout_of(mixed_plan(), seed=3, max_shard_size="60KB").shards[0].to_json()
     write_shard(shard, tmp_path, durability=level)
     flushes = {"none": [], "file": ["file"], "full": ["file"]}[level]
-    assert events.kinds() == [*flushes, "rename", *(["folder"] if level == "full" else [])]
+    names = ["folder"] if level == "full" else []
+    assert events.kinds() == [*names, *flushes, "rename", *names]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -118,13 +120,65 @@ def test_files_that_are_found_finished_are_flushed_too(tmp_path, events, level):
     (tmp_path / config.files[-1]).unlink()
     events.clear()
     write_shard(shards[0].to_json(), tmp_path, durability=level)
-    assert events.kinds() == {"none": [], "file": ["file"], "full": ["file", "folder"]}[level]
+    names = ["folder"] if level == "full" else []
+    flushes = [] if level == "none" else ["file"]
+    assert events.kinds() == [*names, *flushes, *names]
     events.clear()
     report = write(mixed_plan(), tmp_path, **OPTIONS, durability=level)
     assert len(report.resumed) == len(shards)
     flushed = {inode for kind, inode in events if kind == "file"}
     there = {path.stat().st_ino for path in tmp_path.iterdir()}
     assert flushed == (set() if level == "none" else there)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_full_flushes_the_name_of_a_folder_that_is_there(tmp_path, events, monkeypatch, level):
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path / "x")
+    write(mixed_plan(), ".", **OPTIONS, durability=level)
+    assert (("folder", tmp_path.stat().st_ino) in events) == (level == "full")
+
+
+@pytest.mark.parametrize("name", ["open", "fsync"])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EINVAL, errno.EIO])
+def test_a_name_is_flushed_where_we_may_and_the_file_system_can(tmp_path, monkeypatch, name, code):
+    (tmp_path / "x").mkdir()
+    function, above = getattr(os, name), tmp_path.stat()
+
+    def broken(place, *args, **options):
+        if not options and os.path.samestat(above, os.stat(place)):
+            raise OSError(code, os.strerror(code))
+        return function(place, *args, **options)
+
+    monkeypatch.setattr(os, name, broken)
+    if (name, code) in (("open", errno.EACCES), ("fsync", errno.EINVAL)):
+        write(mixed_plan(), tmp_path / "x", **OPTIONS)
+        verify(tmp_path / "x")
+    else:
+        with pytest.raises(CheckpointError, match=r"cannot open .*x: "):
+            write(mixed_plan(), tmp_path / "x", **OPTIONS)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_closing_says_counts_where_nothing_is_flushed(tmp_path, monkeypatch, level, overwrite):
+    close = os.close
+
+    def broken(descriptor):
+        state = os.fstat(descriptor)
+        close(descriptor)
+        if stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", broken)
+        if level == "none":
+            with pytest.raises(CheckpointError, match=r"cannot close .*reported a fault"):
+                write(mixed_plan(), tmp_path, **OPTIONS, durability=level, overwrite=overwrite)
+            assert not contents(tmp_path)
+            return
+        write(mixed_plan(), tmp_path, **OPTIONS, durability=level, overwrite=overwrite)
+    verify(tmp_path)
 
 
 def test_the_level_changes_no_byte(tmp_path):
@@ -157,4 +211,4 @@ def test_a_finished_file_that_cannot_be_flushed_is_an_error(tmp_path, monkeypatc
 
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(CheckpointError, match=r"cannot flush .*model-00001.*reported a fault"):
-        write_shard(shard, tmp_path)
+        write_shard(shard, tmp_path, durability="file")

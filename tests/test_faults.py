@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import threading
+import time
 import uuid
 
 import pytest
@@ -16,6 +17,8 @@ from checkpoint_plans import contents, mixed_plan, plan_of, temporaries
 import fastinit.checkpoints as checkpoints
 from fastinit.checkpoints import layout_of, verify, write
 from fastinit.checkpoints.files import Folder, TemporaryFile
+from fastinit.checkpoints.layout import Shard
+from fastinit.dtypes import resolve
 from fastinit.errors import CheckpointError
 
 OPTIONS = {"seed": 3, "max_shard_size": "60KB", "threads": 2}
@@ -155,6 +158,30 @@ def test_an_overwrite_that_fails_before_its_end_keeps_the_old_checkpoint(
     assert kept > 3
     write(mixed_plan(), tmp_path, **OPTIONS, overwrite=True)
     verify(tmp_path)
+
+
+def test_a_chunk_of_many_tensors_ends_soon_after_another_failed(tmp_path, monkeypatch):
+    drawing, drawn = threading.Event(), []
+
+    class Slow:
+        dtype = resolve("float32")
+
+        def draw(self, out, start):
+            drawn.append(start)
+            drawing.set()
+            time.sleep(0.01)
+
+    def fail(self, data, offset):
+        assert drawing.wait(10)
+        raise CheckpointError("the header cannot be written")
+
+    plan = plan_of(*((f"t{i}", (4,), "zeros()") for i in range(1000)))
+    shard = layout_of(plan, seed=3).shards[0].to_json()
+    monkeypatch.setattr(Shard, "sampler", lambda self, entry: Slow())
+    monkeypatch.setattr(TemporaryFile, "write", fail)
+    with pytest.raises(CheckpointError, match="the header cannot be written"):
+        checkpoints.write_shard(shard, tmp_path, threads=2)
+    assert len(drawn) < 500
 
 
 @pytest.mark.parametrize("name", ["unlink", "rename"])

@@ -204,6 +204,29 @@ def test_a_later_error_that_is_found_sooner_waits_for_the_first(tmp_path, monkey
         verify(tmp_path, threads=2)
 
 
+def test_an_error_in_a_matrix_that_takes_long_comes_before_a_later_one(tmp_path):
+    plan = plan_of(("q", (512, 512), "orthogonal()"), ("w", (500, 1000), "normal(std=0.02)"))
+    write(plan, tmp_path, seed=3)
+    for start in (4096, 4096 + 4 * 512 * 512):
+        edit(tmp_path / "model.safetensors", start + 3, lambda byte: byte ^ 0x40)
+    for _ in range(5):
+        with pytest.raises(VerifyError, match=r"tensor 'q', element 0 \(row 0, column 0\)"):
+            verify(tmp_path, threads=2)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_wrong_value_comes_before_a_later_tensor_that_cannot_be_drawn(tmp_path, threads):
+    rows = (("a", (512, 512), "orthogonal()"), ("b", (5,), "ones()"), ("c", (5,), "ones()"))
+    write(plan_of(*rows), tmp_path, seed=3)
+    path = tmp_path / "model.safetensors"
+    rewrite_recipe(path, lambda recipe: recipe["init"].update(c="magic()"))
+    with pytest.raises(VerifyError, match="tensor 'c' cannot be drawn"):
+        verify(tmp_path, threads=threads)
+    edit(path, path.stat().st_size - 4 * 10, lambda byte: byte ^ 1)
+    with pytest.raises(VerifyError, match="tensor 'b', element 0 is"):
+        verify(tmp_path, threads=threads)
+
+
 def test_an_error_in_the_first_file_comes_before_one_in_the_second(tmp_path):
     write(large_plan(2), tmp_path, seed=3, max_shard_size="8MB")
     for number in (2, 1):

@@ -398,6 +398,26 @@ def test_engines_can_write_shards_apart_and_the_writer_adds_the_index(tmp_path):
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
 
 
+@pytest.mark.parametrize("chunk", [2**12, 2**20])
+def test_a_description_may_have_wide_tensors_behind_narrow_ones(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(sys.modules["fastinit.checkpoints.write"], "CHUNK", chunk)
+    rows = (
+        ("a", (777,), "normal(std=0.02)", "float8_e4m3fn"),
+        ("w", (1_000_000,), "normal(std=0.02)", "float32"),
+        ("b", (33,), "normal(std=0.02)", "bfloat16"),
+        ("empty", (0,), "zeros()", "float64"),
+    )
+    plan = plan_of(*rows)
+    shard = layout_of(plan, seed=3).shards[0].to_json()
+    named = {entry["name"]: entry for entry in shard["entries"]}
+    write_shard({**shard, "entries": [named[row[0]] for row in rows]}, tmp_path, threads=2)
+    data = (tmp_path / "model.safetensors").read_bytes()
+    assert data[8 + int.from_bytes(data[:8], "little") :] == b"".join(
+        fi.array(t.shape, t.scheme, seed=3, name=t.name, dtype=t.dtype).tobytes() for t in plan
+    )
+    assert checkpoints.verify(tmp_path / "model.safetensors").tensors == 4
+
+
 MEMORY = """
 import sys
 sys.path.insert(0, {tests!r})

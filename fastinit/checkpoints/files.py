@@ -28,6 +28,7 @@ from fastinit.errors import CheckpointError
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.fastinit")
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 NO_ALLOCATION = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+NO_FOLDER_FLUSH = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EROFS}
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 ADVICE = {
     errno.EACCES: "give yourself permission to write there, or choose another folder",
@@ -261,6 +262,17 @@ class TemporaryFile:
             with suppress(OSError):
                 os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_DONTNEED)
 
+    def complete(self) -> None:
+        """Everything is written: flush it, or where nothing is flushed, hear what closing says.
+
+        A network file system may report only then that the data never arrived.  Closing a
+        duplicate asks it as well, and keeps the lock.
+        """
+        self.flush()
+        if self.folder.durability == "none":
+            with explained(self.path, "close"):
+                os.close(os.dup(self.descriptor))
+
     def close(self) -> None:
         """Give up the descriptor, and the lock with it."""
         descriptor, self.descriptor = self.descriptor, -1
@@ -268,7 +280,7 @@ class TemporaryFile:
             _close(descriptor)
 
     def publish(self) -> None:
-        """Rename a flushed file to its final name, and flush that too."""
+        """Rename a complete file to its final name, and flush that too."""
         at = self.folder.descriptor
         with explained(self.path, "rename a temporary file to"):
             os.rename(self.name, self.final, src_dir_fd=at, dst_dir_fd=at)
@@ -285,25 +297,36 @@ class TemporaryFile:
 
 
 def _make(path: Path, *, durable: bool) -> None:
-    """Create the folder and its parents, each name flushed to disk in the folder above it."""
+    """Create the folder and its parents, each name flushed to disk in the folder above it.
+
+    The folder's own name is flushed if it is there already, too: who made it may not have.
+    """
     missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     for folder in reversed(missing):
         with suppress(FileExistsError):  # somebody else was faster
             os.mkdir(folder)
-        if durable:
-            _flush_folder(folder.parent)
+    if durable:
+        for folder in reversed(missing or [path]):
+            _flush_name(folder)
 
 
-def _flush_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _flush_name(path: Path) -> None:
+    """Make a folder's name survive a power cut, where we may and the file system can."""
+    try:
+        descriptor = os.open(path / "..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_FLUSH:  # a mount point may lie in an image of no writes
+            raise
     finally:
         _close(descriptor)
 
 
 def _close(descriptor: int) -> None:
-    """Close; an error now says nothing new, for what had to be on disk has been flushed."""
+    """Close; an error now says nothing new, for what matters has been flushed or completed."""
     with suppress(OSError):
         os.close(descriptor)
 

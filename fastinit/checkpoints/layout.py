@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from fastinit import plans
 from fastinit.checkpoints.recipe import KEY, Recipe
@@ -32,11 +32,14 @@ INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 SHARD_NAME = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 PAGE = 4096
+CHUNK = 2**20  # bytes a task makes: fits the L2 cache, so they are copied from there
+PIECES = 2**10  # tensors in a chunk at most: a few ms of work, however small they are
 HEADER_LIMIT = 100_000_000  # safetensors refuses more, MLX refuses exactly that
 INDEX_LIMIT = 10 * 1024 * 1024  # huggingface_hub refuses more
 SHARD_LIMIT = 99_999  # five digits in a file name
 SIZE_LIMIT = 2**63 - 1  # offsets in a file are signed 64-bit
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+T = TypeVar("T")
 SIZE_TEXT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(|[KMGT]B)\s*", re.ASCII | re.I)
 
 
@@ -90,6 +93,40 @@ def split(sizes: Sequence[int], limit: int) -> list[list[int]]:
     return [*shards, current] if current else shards
 
 
+def chunks(
+    tensors: Iterable[tuple[T, int, int]], limit: int, count: int
+) -> Iterator[list[tuple[T, int, int]]]:
+    """Cut tensors that lie one behind the other into chunks of at most `limit` bytes.
+
+    Wide elements behind narrow ones, which only others' files and descriptions have, begin a
+    chunk of their own: so within a chunk every tensor is aligned to its element size.
+
+    Args:
+        tensors: each with its bytes and those of an element.
+        limit: a multiple of every element size.
+        count: pieces in a chunk at most.
+
+    Returns:
+        Of each chunk the pieces: a tensor, the byte of it where the piece begins, and its bytes.
+    """
+    pieces: list[tuple[T, int, int]] = []
+    filled = 0
+    for tensor, size, item_size in tensors:
+        done = 0
+        if filled % item_size:
+            yield pieces
+            pieces, filled = [], 0
+        while done < size:
+            part = min(limit - filled, size - done)
+            pieces.append((tensor, done, part))
+            filled, done = filled + part, done + part
+            if filled == limit or len(pieces) == count:
+                yield pieces
+                pieces, filled = [], 0
+    if pieces:
+        yield pieces
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One tensor in a file: `dtype` by fastinit's name, `init` the text of its scheme."""
@@ -141,7 +178,10 @@ class Shard:
 
     def to_json(self) -> dict[str, Any]:
         """Plain text, numbers, lists and dictionaries, to send to another machine."""
-        return asdict(self)
+        form = asdict(self)
+        for entry in form["entries"]:
+            del entry["size"]  # shape and dtype say it
+        return form
 
     @cached_property
     def recipe(self) -> Recipe:

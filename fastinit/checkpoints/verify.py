@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastinit.checkpoints.layout import SHARD_NAME
+from fastinit.checkpoints.layout import CHUNK, PIECES, SHARD_NAME, chunks
 from fastinit.checkpoints.read import (
     DTYPES,
     Checkpoint,
@@ -39,8 +39,6 @@ from fastinit.stream import VERSION
 if TYPE_CHECKING:
     from fastinit.samplers import Sampler
 
-CHUNK = 2**20  # bytes a task compares
-PIECES = 2**10  # tensors in a task at most: a few ms of work, however small they are
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -234,34 +232,32 @@ class _File:
         self.descriptor, _ = open_file(self.path)
         try:
             run(self.tasks(), self.work, workers)
-        except VerifyError:
-            # Tasks are claimed in the order of bytes and those claimed are finished, so the first
-            # wrong element is among those found, whichever thread was the fastest.
-            if self.wrong:
-                raise min(self.wrong, key=lambda found: found[0])[1] from None
-            raise
         finally:
             os.close(self.descriptor)
+        if self.wrong:
+            # Tasks are claimed in the order of bytes, and as a difference is noted and not raised,
+            # those claimed are finished: so the first one is among those found, whichever thread
+            # was the fastest and however long a matrix took.
+            raise min(self.wrong, key=lambda found: found[0])[1]
 
     def tasks(self) -> Iterator[list[_Piece]]:
-        """Neighbouring pieces of one tensor or of many, a chunk in all."""
-        pieces: list[_Piece] = []
-        room = CHUNK
-        for name, stored in self.header.tensors.items():
-            sampler, done = self.sampler(name, stored), 0
-            self.rounded += sampler.tolerance > 0
-            if (CHUNK - room) % DTYPES[stored.dtype].itemsize:  # a foreign order of the tensors
-                yield pieces
-                pieces, room = [], CHUNK
-            while done < stored.size:
-                size = min(room, stored.size - done)
-                pieces.append(_Piece(name, sampler, stored, done, size))
-                room, done = room - size, done + size
-                if not room or len(pieces) == PIECES:
-                    yield pieces
-                    pieces, room = [], CHUNK
-        if pieces:
+        """Neighbouring pieces of one tensor or of many, a chunk in all, up to what is wrong."""
+        for cut in chunks(self.tensors(), CHUNK, PIECES):
+            pieces = [_Piece(*tensor, start, size) for tensor, start, size in cut]
+            if any(offset < pieces[0].offset for offset, _ in self.wrong):
+                return
             yield pieces
+
+    def tensors(self) -> Iterator[tuple[tuple[str, Sampler, Stored], int, int]]:
+        """Each tensor with its bytes and those of an element, up to one that cannot be drawn."""
+        for name, stored in self.header.tensors.items():
+            try:
+                sampler = self.sampler(name, stored)
+            except VerifyError as error:
+                self.wrong.append((stored.start, error))
+                return
+            self.rounded += sampler.tolerance > 0
+            yield (name, sampler, stored), stored.size, DTYPES[stored.dtype].itemsize
 
     def sampler(self, name: str, stored: Stored) -> Sampler:
         """What is compared: the values before they are rounded, where they are not exact."""
@@ -275,7 +271,7 @@ class _File:
             raise VerifyError(f"{error}", self.path.name, name) from error
 
     def work(self, pieces: list[_Piece]) -> None:
-        """Read a task's bytes at once, and compare piece by piece."""
+        """Read a task's bytes at once, and compare piece by piece up to one that differs."""
         if not hasattr(self.local, "buffers"):
             self.local.buffers = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
         found, expected = self.local.buffers
@@ -284,18 +280,18 @@ class _File:
         read_exactly(self.descriptor, found[:size].data, begin, self.path)
         for piece in pieces:
             place = slice(piece.offset - begin, piece.offset - begin + piece.size)
-            self.compare(piece, found[place], expected[place])
+            if not self.compare(piece, found[place], expected[place]):
+                return
         if self.progress:
             with self.lock:
                 self.progress(size)
 
-    def compare(self, piece: _Piece, found: Bytes, expected: Bytes) -> None:
+    def compare(self, piece: _Piece, found: Bytes, expected: Bytes) -> bool:
+        """Whether a piece is what the recipe gives; notes where it is not."""
         wrong = (_beyond if piece.sampler.tolerance else _different)(piece, found, expected)
         if wrong is not None:
-            error = self.difference(piece, found, expected, wrong)
-            with self.lock:
-                self.wrong.append((piece.offset, error))
-            raise error
+            self.wrong.append((piece.offset, self.difference(piece, found, expected, wrong)))
+        return wrong is None
 
     def difference(self, piece: _Piece, found: Bytes, expected: Bytes, place: int) -> VerifyError:
         """The error that names the first element of a piece that differs."""

@@ -19,23 +19,25 @@ import numpy as np
 
 from fastinit.checkpoints.files import Durability, Folder, TemporaryFile, check_durability
 from fastinit.checkpoints.layout import (
+    CHUNK,
     CONFIG,
     INDEX,
+    PIECES,
     SHARD_NAME,
     SINGLE,
     Layout,
     Shard,
+    chunks,
     layout_of,
 )
+from fastinit.dtypes import resolve
 from fastinit.errors import CheckpointError
 from fastinit.floats import default_floats
-from fastinit.parallel import run, thread_count
+from fastinit.parallel import run, stop_if_asked, thread_count
 
 if TYPE_CHECKING:
     from fastinit.samplers import Sampler
 
-CHUNK = 2**20  # bytes a task fills: fits the L2 cache, so pwrite copies from there
-PIECES = 2**10  # tensors in a chunk at most: a few ms of work, however small they are
 BEGIN = 2**24  # bytes after which the disk is told to begin: it works from the start
 FLUSH = 2**28  # bytes after which it is waited for: so Ctrl-C never waits long
 
@@ -76,8 +78,9 @@ def write(
     """Write every tensor of `plan` into `folder`, as safetensors in the layout of the hub.
 
     The same arguments give the same bytes for any number of threads.  A file appears under its
-    name when it is complete and flushed; the index, or the only file, comes last and makes it a
-    checkpoint.  After a crash the same call carries on with the files that are missing.
+    name when it is complete, and flushed as `durability` says; the index, or the only file, comes
+    last and makes it a checkpoint.  After a crash the same call carries on with the files that are
+    missing.
 
     Args:
         plan: a `Plan`, or anything `fastinit.plan` reads.
@@ -86,9 +89,9 @@ def write(
         dtype: element type of the tensors that have none of their own; None leaves it to the plan.
         max_shard_size: bytes of values in a file, as a number or as "500MB", "5GB".
         threads: None means FASTINIT_THREADS, or the CPUs this process may use.
-        overwrite: replace a checkpoint that is there.  It stays until the new one is on disk
-            entire, so there must be room for both.  A config.json that is there stays if the
-            plan has none.
+        overwrite: replace a checkpoint that is there.  It stays until the new one is complete,
+            so there must be room for both.  A config.json that is there stays if the plan has
+            none.
         durability: what a power cut, or a crash of the machine, can undo.  "full": nothing that
             was reported; each file is flushed to disk before it gets its name, and the folder
             after it.  "file": names, never contents; files are flushed, the folder is not, so
@@ -231,7 +234,7 @@ def _add(
 def _replace(
     target: Folder, layout: Layout, names: set[str], workers: int, progress: Progress | None
 ) -> None:
-    """Put everything new on disk beside the old checkpoint, and only then change names.
+    """Put everything new, complete, beside the old checkpoint, and only then change names.
 
     The old index goes first and the new one comes last, so at no time does an index name a
     mixture.  A numbered shard that is not ours belongs to the old checkpoint, even if a run that
@@ -260,12 +263,12 @@ def _replace(
 def _small_file(target: Folder, name: str, content: bytes) -> TemporaryFile:
     file = TemporaryFile(target, name, len(content))
     file.write(content, 0)
-    file.flush()
+    file.complete()
     return file
 
 
-_Piece: TypeAlias = "tuple[Sampler, int, int, int]"
-"""A sampler, the first element, and the bytes of the task from where to where it goes."""
+_Piece: TypeAlias = "tuple[Sampler, int, int]"
+"""What draws a tensor, the byte of it where the piece begins, and how many bytes it has."""
 
 
 class _Task(NamedTuple):
@@ -285,7 +288,7 @@ def _fill(
     *,
     publish: bool,
 ) -> list[TemporaryFile]:
-    """Write the shards, flushed to disk; publish each when it is finished, or return them."""
+    """Write the shards; publish each when it is complete, or return them."""
     outputs: list[_Output] = []
     local = threading.local()
     lock = threading.Lock()
@@ -309,19 +312,8 @@ def _fill(
 
 def _chunks(shard: Shard) -> Iterator[list[_Piece]]:
     """The bytes of all values, cut into chunks; a sampler lives as long as its tensor's pieces."""
-    pieces: list[_Piece] = []
-    begin = 0
-    for entry in shard.entries:
-        sampler, done = shard.sampler(entry), 0
-        while done < entry.size:
-            size = min(CHUNK - begin, entry.size - done)
-            pieces.append((sampler, done // sampler.dtype.size, begin, begin + size))
-            begin, done = begin + size, done + size
-            if begin == CHUNK or len(pieces) == PIECES:
-                yield pieces
-                pieces, begin = [], 0
-    if pieces:
-        yield pieces
+    tensors = ((shard.sampler(e), e.size, resolve(e.dtype).size) for e in shard.entries)
+    return chunks(tensors, CHUNK, PIECES)
 
 
 class _Output:
@@ -340,14 +332,17 @@ class _Output:
         offset = len(self.header)
         yield _Task(self, 0, offset, [])
         for pieces in _chunks(shard):
-            size = pieces[-1][-1]
+            size = sum(size for _, _, size in pieces)
             yield _Task(self, offset, size, pieces)
             offset += size
 
     def put(self, task: _Task, buffer: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
         """Make a task's bytes, write them, and count them."""
-        for sampler, start, begin, end in task.pieces:
-            sampler.draw(buffer[begin:end], start)
+        begin = 0
+        for sampler, start, size in task.pieces:
+            stop_if_asked()  # a chunk may hold many small matrices, which take long
+            sampler.draw(buffer[begin : begin + size], start // sampler.dtype.size)
+            begin += size
         data = buffer[: task.size].data if task.pieces else memoryview(self.header)
         self.file.write(data, task.offset)
         self._flush_some(task.offset + task.size, task.size)
@@ -374,7 +369,7 @@ class _Output:
 
     def finish(self) -> None:
         """Everything is written: make it last, and if it may be seen, visible."""
-        self.file.flush()
+        self.file.complete()
         if self.publish:
             self.file.publish()
         else:
