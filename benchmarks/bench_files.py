@@ -11,6 +11,7 @@ library's; the others differ from it in what their names say.
 from __future__ import annotations
 
 import argparse
+import errno
 import mmap
 import os
 import tempfile
@@ -20,10 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from saving import save
+from usage import Usage, in_a_child
 
 from fastinit.arrays import sampler
 from fastinit.bench import measure
-from fastinit.bench.usage import Usage, in_a_child
 from fastinit.parallel import run
 from fastinit.samplers import Sampler
 
@@ -125,6 +127,18 @@ class Output:
         os.rename(self.temporary, self.final)
 
 
+def direct_works(parent: str | None) -> bool:
+    """Whether the file system lets a file be opened past its cache."""
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        try:
+            os.close(os.open(Path(name, "file"), os.O_RDWR | os.O_CREAT | os.O_DIRECT))
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return False
+            raise
+    return True
+
+
 def write(way: Way, folder: Path, init: str, size: int) -> None:
     """`size` bytes, spread over the files, which are written one after the other chunk by chunk."""
     source = sampler(init, (size // 2,), seed=0, name="w", dtype=DTYPE)
@@ -161,8 +175,13 @@ def main() -> None:
     parser.add_argument("--toy", action="store_true", help="only see that it runs")
     parser.add_argument("--json")
     options = parser.parse_args()
+    if options.size < 8 or options.size % 8:
+        parser.error(f"--size is {options.size}: pass a multiple of 8, which every chunk divides")
     size, rounds = (2**23, 1) if options.toy else (options.size * 2**20, options.rounds)
     ways = {name: way for name, way in WAYS.items() if way == LIBRARY or options.only in name}
+    if not direct_works(options.folder):
+        print("no O_DIRECT: this file system refuses it")
+        ways = {name: way for name, way in ways.items() if way.call != "direct"}
     runs: dict[tuple[str, str], list[Usage]] = {}
     for turn in range(rounds + 1):
         for name, way in ways.items():
@@ -172,7 +191,7 @@ def main() -> None:
                     runs.setdefault((name, init), []).append(found)
     print(" " * 30, *map("{:>9}".format, TITLES))
     rows = {name: row(name, runs, size) for name in ways}
-    measure.save(options.json, {"machine": measure.header(), "rows": rows})
+    save(options.json, {"machine": measure.header(), "rows": rows})
 
 
 def one(way: Way, parent: str | None, init: str, size: int) -> Usage:
@@ -188,14 +207,19 @@ def row(name: str, runs: dict[tuple[str, str], list[Usage]], size: int) -> dict[
     used = Usage.median(normals)
     found = {
         "gb_per_second": size / used.seconds / 1e9,
-        "of_zeros": measure.ratio(*([u.seconds for u in runs] for runs in (zeros, normals))),
-        "of_library": measure.ratio(*([u.seconds for u in runs] for runs in (library, normals))),
+        "of_zeros": measure.ratio(seconds_of(zeros), seconds_of(normals)),
+        "of_library": measure.ratio(seconds_of(library), seconds_of(normals)),
         "user_seconds_per_gb": used.user / size * 1e9,
         "system_seconds_per_gb": used.system / size * 1e9,
         "peak_mib": used.peak,
     }
     print(f"{name:30}", *(f"{value:9.2f}" for value in found.values()))
     return {key: round(value, 3) for key, value in found.items()}
+
+
+def seconds_of(usages: list[Usage]) -> list[float]:
+    """The seconds of every round."""
+    return [used.seconds for used in usages]
 
 
 if __name__ == "__main__":

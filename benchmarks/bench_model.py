@@ -28,6 +28,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from saving import save
+
 import fastinit as fi
 from fastinit.bench import measure
 from fastinit.bench.command import free_memory
@@ -167,7 +169,7 @@ def main() -> None:
     for label, row in rows.items():
         print(f"{label:14}" + "".join(f"{cell:>14}" for cell in cells(row)))
     head: dict[str, Any] = {"plan": source, "dtype": dtype, "rounds": rounds}
-    measure.save(options.json, {"machine": measure.header(), **head, "rows": rows})
+    save(options.json, {"machine": measure.header(), **head, "rows": rows})
 
 
 def cells(row: dict[str, float]) -> list[str]:

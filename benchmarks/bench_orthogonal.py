@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from saving import save
 
 import fastinit as fi
 from fastinit.bench import measure
@@ -94,7 +95,7 @@ def main() -> None:
             print(
                 f"{name + f' {size:,}':24} {seconds:10.4f} {share:10.3f} {error:10.1e} {ratio:>10}"
             )
-    measure.save(options.json, {"machine": head, "rows": rows})
+    save(options.json, {"machine": head, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from saving import save
 
 from fastinit import parallel
 from fastinit.bench import command, measure, race
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, default=FIGURE, help="where to")
     options = parser.parse_args()
     found = json.loads(options.read.read_text()) if options.read else results(options)
-    measure.save(options.json, found)
+    save(options.json, found)
     if options.plot:
         from peers_figure import draw
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from saving import save
 
 import fastinit as fi
 from fastinit.bench import measure
@@ -106,7 +107,7 @@ def main() -> None:
     rows = {name: round(value, 2) for name, value in found.items()}
     for name, value in rows.items():
         print(f"{name:36} {value:8.2f} us")
-    measure.save(options.json, {"machine": measure.header(), "microseconds": rows})
+    save(options.json, {"machine": measure.header(), "microseconds": rows})
 
 
 if __name__ == "__main__":

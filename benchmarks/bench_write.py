@@ -15,9 +15,11 @@ import tempfile
 from itertools import product
 from typing import get_args
 
+from saving import save
+from usage import Usage, in_a_child
+
 import fastinit as fi
 from fastinit.bench import measure
-from fastinit.bench.usage import Usage, in_a_child
 from fastinit.checkpoints.files import Durability
 
 TITLES = ("GB/s", "of zeros", "user s/GB", "sys s/GB", "peak MiB")
@@ -82,7 +84,7 @@ def main() -> None:
     for case in cases:
         size = plan_of(ZEROS, layers).size(case[1])
         rows[" ".join(case)] = row(case, runs, size)
-    measure.save(options.json, {"machine": measure.header(), "rows": rows})
+    save(options.json, {"machine": measure.header(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 
     python benchmarks/track.py run [--size small] [--row TEXT] [--json FILE]
     python benchmarks/track.py compare [--against FILE] [--gate 10] [--repeats 3] [--json FILE]
-    python benchmarks/track.py save NAME
+    python benchmarks/track.py save NAME [--replace]
     python benchmarks/track.py plot [--out docs/figures/history.png]
 
 `compare` exits with 1 if a row lost more than the gate in every repeat, and with 2 if it could not
-compare.  `compare`, `save` and `plot` take `--run FILE`, which `run --json` wrote.
+compare, if no row could be judged, or if a row of the release is gone.  `compare` and `plot` take
+`--run FILE`, which `run --json` wrote; a release is always a whole new run.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tracking import comparison, machine, results, runs
+import saving
+from tracking import comparison, instructions, machine, results, runs
 from tracking.comparison import Line
 from tracking.results import HISTORY, Results, TrackingError
-
-from fastinit.bench import measure
 
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "history.png"
 LOST, ERROR = 1, 2
@@ -48,21 +48,23 @@ def parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--twice", metavar="TEXT", help="slow rows whose key has TEXT, on purpose")
     how.add_argument("--cflags", default="", help="more compiler flags for the counted kernels")
-    how.add_argument("--run", type=Path, metavar="FILE", help="start from this run")
     history = argparse.ArgumentParser(add_help=False)
     history.add_argument("--history", type=Path, default=HISTORY, help="the folder of releases")
 
     run = commands.add_parser("run", parents=[how], help="measure and print")
     run.set_defaults(command=run_command)
     compare = commands.add_parser("compare", parents=[how, history], help="exit with 1 on a loss")
+    compare.add_argument("--run", type=Path, metavar="FILE", help="start from this run")
     compare.add_argument("--against", type=Path, metavar="FILE", help="[default: last release]")
+    compare.add_argument("--allow-gone", action="store_true", help="rows may be missing")
     compare.add_argument("--gate", type=float, default=comparison.GATE, help="percent")
     compare.add_argument("--repeats", type=int, default=comparison.REPEATS)
     compare.set_defaults(command=compare_command)
     for command in (run, compare):
         command.add_argument("--json", type=Path, metavar="FILE")
-    save = commands.add_parser("save", parents=[how, history], help="record a release")
+    save = commands.add_parser("save", parents=[history], help="measure and record a release")
     save.add_argument("name", help="such as 0.1.0")
+    save.add_argument("--replace", action="store_true", help="record it anew")
     save.set_defaults(command=save_command)
     plot = commands.add_parser("plot", parents=[history], help="draw the history")
     plot.add_argument("--run", type=Path, metavar="FILE", help="draw this run after the releases")
@@ -73,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_command(options: argparse.Namespace) -> int:
     """Measure, print, store."""
-    now = measured(options)
+    now = runs.run(run_options(options))
     print_run(now)
     if options.json:
         results.store(now, options.json)
@@ -84,24 +86,45 @@ def compare_command(options: argparse.Namespace) -> int:
     """Measure, compare, measure again what lost, print, store."""
     against = options.against
     old = results.load(against) if against else results.releases(options.history)[-1]
-    how, now = run_options(options), measured(options)
+    how = run_options(options)
+    now = results.load(options.run) if options.run else runs.run(how)
     lines = comparison.compare(wanted(old, how), wanted(now, how), options.gate)
     lines = comparison.confirm(lines, lambda keys: runs.again(how, keys), options.repeats)
     print_comparison(old, now, lines)
     if options.json:
         content = [{**asdict(line), "change": line.change} for line in lines]
-        measure.save(
-            str(options.json), {"against": old.name, "machine": now.machine, "lines": content}
+        saving.save(options.json, {"against": old.name, "machine": now.machine, "lines": content})
+    if any(line.failed for line in lines):
+        return LOST
+    check_judged(lines, options.allow_gone)
+    return 0
+
+
+def check_judged(lines: list[Line], allow_gone: bool) -> None:
+    """See that the comparison means something.
+
+    Raises:
+        TrackingError: no row was judged, or one is gone that may not be.
+    """
+    if all(line.gate is None for line in lines):
+        raise TrackingError("nothing was judged: the two runs have no row that can be compared")
+    gone = [line.row.key for line in lines if line.gone]
+    if gone and not allow_gone:
+        raise TrackingError(
+            f"{len(gone)} of the rows are gone, the first {gone[0]!r}: measure them too, or pass "
+            "--allow-gone if they are meant to be"
         )
-    return LOST if any(line.failed for line in lines) else 0
 
 
 def save_command(options: argparse.Namespace) -> int:
-    """Measure as often as `compare` does and keep the best in the history."""
-    now = measured(options, comparison.REPEATS)
-    if now.size != "full" or options.row or options.twice or options.cflags:
-        raise TrackingError("a release is kept only as a whole run of full size")
+    """Measure everything as often as `compare` does and keep the best in the history."""
     path = options.history / f"{options.name}.json"
+    if path.exists() and not options.replace:
+        raise TrackingError(f"{path} is there already: pass another name, or --replace")
+    tool = instructions.missing()
+    if tool:
+        raise TrackingError(f"a release has counts too, but {tool} is not in this machine")
+    now = runs.best(runs.Options(), comparison.REPEATS)
     results.store(replace(now, name=options.name), path)
     print(f"{len(now.rows)} rows in {path}")
     return 0
@@ -123,11 +146,6 @@ def run_options(options: argparse.Namespace) -> runs.Options:
     """What the command line says of measuring."""
     flags = tuple(options.cflags.split())
     return runs.Options(options.size, tuple(options.row), options.twice, flags)
-
-
-def measured(options: argparse.Namespace, repeats: int = 1) -> Results:
-    """The run of --run, or the best of new ones."""
-    return results.load(options.run) if options.run else runs.best(run_options(options), repeats)
 
 
 def wanted(some: Results, how: runs.Options) -> Results:
@@ -164,7 +182,7 @@ def print_comparison(old: Results, now: Results, lines: list[Line]) -> None:
                 print_line(line)
     judged = sum(line.gate is not None for line in lines)
     failed = sum(line.failed for line in lines)
-    print(f"\n{failed} of {judged} rows judged lost; {len(lines) - judged} more are only shown")
+    print(f"\n{judged} rows judged, {failed} lost; {len(lines) - judged} more are only shown")
 
 
 def print_line(line: Line) -> None:

@@ -224,7 +224,10 @@ def main() -> None:
         hint = f"; see {context.command_path} --help" if context else ""
         _stop(f"{error.format_message().rstrip('.')}{hint}", USAGE)
     except (click.Abort, KeyboardInterrupt):
-        _stop("interrupted; the same command carries on", INTERRUPTED)
+        hint = "; the same command carries on" if sys.argv[1:2] == ["write"] else ""
+        _stop(f"interrupted{hint}", INTERRUPTED)
+    except MemoryError as error:
+        _stop(f"out of memory: {str(error) or 'no more could be allocated'}", USAGE)
     except (fastinit.FastinitError, ValueError, TypeError, OSError) as error:
         _stop(str(error), USAGE)
     sys.exit(code if isinstance(code, int) else 0)

@@ -51,9 +51,10 @@ ABSENT = Peer("absent", "no_such_package", *NORMAL, "one", fails)
 
 @pytest.fixture
 def few(monkeypatch):
-    """Race a handful of peers, for a second."""
+    """Race a handful of peers, one round each however long it takes."""
     monkeypatch.setattr(command, "PEERS", (NUMPY, BROKEN, LATE, FRESH, ABSENT))
-    monkeypatch.setattr(command, "SECONDS", 1.0)
+    monkeypatch.setattr(command, "SECONDS", math.inf)
+    monkeypatch.setattr(command, "ROUNDS", 1)
 
 
 def invoke(*arguments):
@@ -175,6 +176,54 @@ def test_the_buffer_adapts_to_free_memory_and_to_speed(monkeypatch):
 
 def test_free_memory_is_some_of_the_machine():
     assert 2**20 < command.free_memory() < 2**50
+
+
+@pytest.mark.parametrize(
+    ("own", "outer", "free"),
+    [
+        (("500", "300", "inactive_file 50"), None, 250),
+        (("max", "300", ""), ("900", "200", ""), 700),
+        (("300", "400", ""), None, 1),
+        (None, None, 2048 * 1024),
+    ],
+)
+def test_free_memory_is_what_the_control_groups_have_left(monkeypatch, tmp_path, own, outer, free):
+    monkeypatch.setattr(command, "PROCESS", tmp_path)
+    monkeypatch.setattr(command, "GROUPS", tmp_path / "groups")
+    (tmp_path / "self").mkdir()
+    (tmp_path / "meminfo").write_text("MemTotal: 4096 kB\nMemAvailable: 2048 kB\n")
+    (tmp_path / "self" / "cgroup").write_text("1:cpu:/other\n0::/outer/own\n")
+    for name, files in ("outer", outer), ("outer/own", own):
+        if files:
+            group = tmp_path / "groups" / name
+            group.mkdir(parents=True, exist_ok=True)
+            for file, text in zip(("max", "current", "stat"), files, strict=True):
+                (group / f"memory.{file}").write_text(text)
+    assert command.free_memory() == free
+
+
+def test_free_memory_needs_no_proc(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "PROCESS", tmp_path)
+    assert command.free_memory() > 2**20
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "out of memory: no more could be allocated"),
+        (MemoryError("Unable to allocate 1 GiB"), "out of memory: Unable to allocate 1 GiB"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_what_stops_it_is_one_line(monkeypatch, capsys, error, words):
+    def stops(*_):
+        raise error
+
+    monkeypatch.setattr(command, "run", stops)
+    monkeypatch.setattr(sys, "argv", ["fastinit", "bench"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.strip() == f"fastinit: {words}"
 
 
 def test_importing_fastinit_does_not_import_the_benchmark():

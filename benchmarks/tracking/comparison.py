@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tracking.results import CYCLES, INSTRUCTIONS, Results, Row, TrackingError
+from tracking.results import CYCLES, INSTRUCTIONS, NUMPY, TIMES, ZEROS, Results, Row, TrackingError
 
 GATE = 10.0
 """Percent a timed row may lose."""
@@ -30,7 +30,8 @@ class Line:
         row: the new row, or the old one where there is no new.
         old, new: the figures; None where a side does not have the row.
         gate: percent it may lose; None where it is only shown.
-        note: why it is only shown, or by which wider gate it is judged; else "".
+        note: why it is only shown, by which wider gate it is judged, or why the new side does not
+            have it; else "".
         lost, tries: in how many of how many runs it lost more than the gate.
     """
 
@@ -60,10 +61,17 @@ class Line:
         return 0 < self.lost == self.tries
 
     @property
+    def gone(self) -> bool:
+        """Whether the new side could have this row and does not."""
+        return self.new is None and not self.note
+
+    @property
     def verdict(self) -> str:
         """In words."""
-        if self.old is None or self.new is None:
-            return "new" if self.old is None else "gone"
+        if self.new is None:
+            return self.note or "gone"
+        if self.old is None:
+            return "new"
         if self.gate is None:
             return f"shown only: {self.note}"
         word = "ok"
@@ -84,17 +92,25 @@ def gate_of(
         return all(old.get(key) == new.get(key) for key in keys)
 
     if unit == INSTRUCTIONS:
-        if same("compiler", "valgrind"):
+        if same("architecture", "compiler", "valgrind"):
             return INSTRUCTION_GATE, ""
         return None, "another compiler or valgrind"
+    if unit == TIMES + NUMPY and _numpy(old) != _numpy(new):
+        return None, "another NumPy"
     if unit == CYCLES:
         if same("microarchitecture"):
             return gate, ""
         return None, "another processor"
-    if same("microarchitecture", "cpus", "threads"):
+    where = ["files"] if unit == TIMES + ZEROS else []
+    if same("microarchitecture", "cpus", "threads", "isa", *where):
         return gate, ""
     wide = max(gate, FAR_GATE)
     return wide, f"another machine: gate {wide:g} %"
+
+
+def _numpy(machine: Mapping[str, Any]) -> str | None:
+    versions: Mapping[str, str] = machine.get("versions", {})
+    return versions.get("numpy")
 
 
 def compare(old: Results, new: Results, gate: float = GATE) -> list[Line]:
@@ -113,12 +129,20 @@ def compare(old: Results, new: Results, gate: float = GATE) -> list[Line]:
 
 
 def _gate(key: str, old: Results, new: Results, gate: float) -> tuple[float | None, str]:
-    if key not in old.rows or key not in new.rows:
+    if key not in old.rows:
         return None, ""
+    if key not in new.rows:
+        return None, "not on this machine" if _lacks(old.rows[key], old, new) else ""
     units = old.rows[key].unit, new.rows[key].unit
     if units[0] != units[1]:
         return None, f"was in {units[0]}"
     return gate_of(units[1], old.machine, new.machine, gate)
+
+
+def _lacks(row: Row, old: Results, new: Results) -> bool:
+    """Whether the row is of an instruction set that the old machine has and the new has not."""
+    before, now = (str(some.machine.get("available", "")).split() for some in (old, new))
+    return row.group.split()[-1] in set(before) - set(now)
 
 
 def _line(old: Row | None, new: Row | None, gate: float | None, note: str) -> Line:

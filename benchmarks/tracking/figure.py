@@ -23,9 +23,12 @@ PANELS = (
     # How a row's key begins, and of which words its name holds one.
     ("kernels avx512", ("",)),
     ("kernels avx2", ("",)),
+    ("kernels neon", ("",)),
     ("kernels scalar", ("",)),
     ("instructions avx2", ("words", "float32")),
     ("instructions avx2", ("normal",)),
+    ("instructions neon", ("words", "float32")),
+    ("instructions neon", ("normal",)),
     ("memory", ("",)),
     ("instructions scalar", ("words", "float32")),
     ("instructions scalar", ("normal",)),

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastinit import parallel
+from fastinit import instruction_sets, parallel
 from fastinit.bench import measure
 
 COMPILER = os.environ.get("CC", "gcc")
@@ -22,7 +23,10 @@ def describe() -> dict[str, Any]:
     """This machine, as it is stored with every run."""
     return {
         **measure.header(("numpy",)),
+        "architecture": platform.machine(),
         "microarchitecture": microarchitecture(),
+        "available": " ".join(instruction_sets.available()),
+        "files": files()[0],
         "threads": parallel.thread_count(),
         "load": round(os.getloadavg()[0], 1),
         "compiler": version_of(COMPILER),
@@ -42,6 +46,14 @@ def microarchitecture() -> str:
         found.setdefault(key.strip(), value.strip())
     words = [f"{key.removeprefix('cpu ')} {found[key]}" for key in KIND if key in found]
     return " ".join(words).removeprefix("vendor_id ") or measure.cpu()
+
+
+def files() -> tuple[str, str | None]:
+    """Where checkpoints go: into memory if there is room, for a disk's speed is not ours."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > 2**30:
+        return "memory", str(memory)
+    return "disk", None
 
 
 def version_of(tool: str) -> str | None:

@@ -20,6 +20,8 @@ CYCLES = "cycles per sample"
 INSTRUCTIONS = "instructions per sample"
 TIMES = "times "
 """Every other unit is the time of something else that ran next to it: "times memset"."""
+NUMPY, ZEROS = "NumPy", "zeros written"
+"""What runs beside a small tensor and a checkpoint: it depends on more than the processor."""
 
 
 class TrackingError(Exception):

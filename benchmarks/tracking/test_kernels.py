@@ -13,6 +13,7 @@ import pytest
 
 import fastinit as fi
 from fastinit import _native, instruction_sets
+from fastinit.bench import measure
 from fastinit.dtypes import DTYPES
 from fastinit.stream import stream
 from tracking.results import CYCLES
@@ -74,7 +75,7 @@ def kernel(name: str, out: np.ndarray) -> tuple[Callable[[], None], int]:
 def test_kernel(row, track):
     group, name = row
     instruction_sets.select(group.split()[1])
-    out, zeros = page_aligned(1), page_aligned(1)
+    out, beside = page_aligned(1), page_aligned(1)
     call, count = kernel(name, out)
 
     def calls() -> None:
@@ -83,6 +84,6 @@ def test_kernel(row, track):
 
     def memset() -> None:
         for _ in range(CALLS):
-            zeros.fill(0)
+            measure.memset(beside, 1)
 
     track(row, calls, samples=CALLS * count, beside=("memset", memset), unit=CYCLES, rounds=ROUNDS)

@@ -7,6 +7,7 @@ rounds as its part of the time allows.
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -50,14 +51,37 @@ RACES = (
 Show = Callable[[str], object]
 
 
+PROCESS, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+"""Where Linux tells of this process and the machine, and of control groups (version 2)."""
+
+
 def free_memory() -> int:
-    """Bytes that this process may yet take: of the machine, or of its control group."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    """Bytes that this process may yet take: of the machine, and of its control groups."""
     try:
-        return min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # there is no group, or its limit is "max"
+        lines = (PROCESS / "meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        free *= 1024
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        lines = (PROCESS / "self" / "cgroup").read_text().splitlines()
+    except OSError:
         return free
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    group = GROUPS / own
+    above = [folder for folder in group.parents if folder.is_relative_to(GROUPS)]
+    return min([free, *(_free_of(folder) or free for folder in (group, *above))])
+
+
+def _free_of(group: Path) -> int | None:
+    """What a control group may yet take; files it can drop from its cache are no use of it."""
+    try:
+        most, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        lines = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # there is no group, or its limit is "max"
+        return None
+    cached = next((int(x.split()[1]) for x in lines if x.startswith("inactive_file ")), 0)
+    return max(1, most - used + cached)
 
 
 def buffer_size(size: str | None, threads: int) -> int:

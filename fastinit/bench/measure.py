@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How every benchmark measures: interleaved calls, ratios within a round, one header, JSON.
+"""How every benchmark measures: interleaved calls, ratios within a round, one header.
 
 Absolute speeds drift with whatever else a machine does.  So all candidates take turns within one
 run, and each is compared round by round with a reference that ran next to it: a ceiling such as
@@ -9,10 +9,10 @@ memset, or the clock.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -22,7 +22,7 @@ from typing import Any
 import numpy.typing as npt
 
 import fastinit
-from fastinit import _native, instruction_sets, parallel
+from fastinit import _native, instruction_sets
 
 CLOCK_CYCLES = 200_000
 """Cycles of one look at the clock: some 50 microseconds."""
@@ -31,18 +31,28 @@ BYTE = 0x5A
 """What `memset` sets.  Not zero: past its caches a processor may write zeros faster than it can
 move data (Zen 4: 76 GB/s against 27), and a fill moves data."""
 
-PIECE = 2**22
-"""Bytes that a thread of `memset` sets at a time: as many as one of a fill."""
+PAGE = 2**12
+"""Bytes of which the part of a thread of `memset` is a multiple."""
 
 
 def memset(out: npt.NDArray[Any], threads: int) -> None:
-    """The C library's memset of a gapless array by so many threads: the ceiling of a fill."""
-    start = out.ctypes.data
+    """The C library's memset of a gapless array by so many threads: the ceiling of a fill.
+
+    Each thread has one part, and none of it is fastinit's: a ceiling that ran through what is
+    measured would be lost with it.
+    """
+    start, size = out.ctypes.data, out.nbytes
+    part = max(1, -(-size // (threads * PAGE))) * PAGE
 
     def work(at: int) -> None:
-        ctypes.memset(start + at, BYTE, min(PIECE, out.nbytes - at))
+        ctypes.memset(start + at, BYTE, min(part, size - at))
 
-    parallel.run(range(0, out.nbytes, PIECE), work, threads)
+    others = [threading.Thread(target=work, args=(at,)) for at in range(part, size, part)]
+    for thread in others:
+        thread.start()
+    work(0)
+    for thread in others:
+        thread.join()
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -117,11 +127,6 @@ def ratio(ceiling: Sequence[float], seconds: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(ceiling, seconds, strict=True))
 
 
-def lower_quartile(values: Sequence[float]) -> float:
-    """What a quarter of the values lie below: steadier than the least, blind to interruptions."""
-    return sorted(values)[len(values) // 4]
-
-
 def cpu() -> str:
     """The processor's name."""
     try:
@@ -146,9 +151,3 @@ def header(packages: Sequence[str] = ("numpy", "torch", "transformers")) -> dict
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def save(path: str | None, content: dict[str, Any]) -> None:
-    """Write the results as JSON if a path was given."""
-    if path:
-        Path(path).write_text(json.dumps(content, indent=2) + "\n")

@@ -272,11 +272,14 @@ def _randomgen_peers() -> Iterator[Peer]:
 
 def _mkl_peers() -> Iterator[Peer]:
     for brng in ("PHILOX4X32X10", "SFMT19937"):
-        name = f"mkl_random {brng}"
         build = partial(_mkl_random, brng, "ICDF")
-        yield from _peers(name, "mkl_random", "one", "uniform normal", "float64", build)
+        yield from _peers(
+            f"mkl_random {brng}", "mkl_random", "one", "uniform normal", "float64", build
+        )
     build = partial(_mkl_random, "SFMT19937", "BoxMuller2")
-    yield from _peers(f"{name} BoxMuller2", "mkl_random", "one", "normal", "float64", build)
+    yield from _peers(
+        "mkl_random SFMT19937 BoxMuller2", "mkl_random", "one", "normal", "float64", build
+    )
 
 
 def _framework_peers() -> Iterator[Peer]:

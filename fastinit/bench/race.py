@@ -142,19 +142,16 @@ def run(
     for peer in peers:
         if (peer.kind, peer.dtype) != (kind, dtype):
             continue
-        row = Row(peer.name, peer.thread_count(threads))
-        try:
-            if time.perf_counter() > end:
-                row.error = NO_TIME
-            else:
-                engine = peer.engine(threads)
-                if out is not None and engine.bind is None:
-                    continue
-                row.samples = _samples(engine, out, size // item.size, share)
-                calls[peer.name] = partial(_guarded, _call(engine, out, row.samples), row)
-        except Exception as error:  # noqa: BLE001 - of any package; its row says it
-            row.error = _message(error)
-        rows.append(row)
+        row = Row(peer.name, peer.thread_count(threads), size // item.size)
+        call = None
+        if time.perf_counter() > end:
+            row.error = NO_TIME
+        else:
+            call = _entered(row, peer, out, threads, share)
+        if call:
+            calls[peer.name] = call
+        if call or row.error:
+            rows.append(row)
     named = {row.name: row for row in rows}
 
     def before(name: str) -> None:
@@ -168,6 +165,22 @@ def run(
     for name, taken in measure.interleaved_for(calls, rounds, seconds, before).items():
         named[name].seconds = taken
     return Race(kind, dtype, buffer is None, rows)
+
+
+def _entered(row: Row, peer: Peer, out: Array | None, threads: int, share: float) -> Call | None:
+    """What makes the peer's part of `row.samples`, which is set; None if it cannot take part.
+
+    Its row then has the error, or none if all that the peer lacks is a way to fill `out`.
+    """
+    try:
+        engine = peer.engine(threads)
+        if out is not None and engine.bind is None:
+            return None
+        row.samples = _samples(engine, out, row.samples, share)
+        return partial(_guarded, _call(engine, out, row.samples), row)
+    except Exception as error:  # noqa: BLE001 - of any package; its row says it
+        row.error = _message(error)
+        return None
 
 
 def _call(engine: Engine, out: Array | None, samples: int) -> Call:
