@@ -25,7 +25,7 @@ from fastinit.schemes import Scheme, scheme
 from fastinit.stream import stream
 
 ONE_THREAD = 2**19
-"""Up to so many elements one thread is as fast as several; see docs/decisions.md."""
+"""Up to so many elements one thread is as fast as several; see docs/performance.md."""
 
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 SchemeLike = Scheme | Distribution | str
