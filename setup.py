@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Build the one extension, `fastinit._native`: the C kernels and their Cython border.
+"""Build the two extensions: the kernels, and what only C can do to the machine's state.
 
-Everything else about the package is in pyproject.toml.  One switch: FASTINIT_WERROR=1 turns
-compiler warnings into errors.
+Everything else about the package is in pyproject.toml.  Two switches: FASTINIT_WERROR=1 turns
+compiler warnings into errors; FASTINIT_NO_NATIVE=1 builds neither extension, calls no compiler, and
+marks the package, whose values Numba then computes (`pip install '.[numba]'`).
 """
 
 import os
 import sysconfig
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+
+NATIVE = os.environ.get("FASTINIT_NO_NATIVE") != "1"
 
 C_FLAGS = [
     "-O3",
@@ -30,17 +33,84 @@ LIMITED_API = [("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")]
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     LIMITED_API = []
 
-native = Extension(
-    "fastinit._native",
-    sources=["fastinit/_native.pyx", *sorted(map(str, Path("src_c").glob("*.c")))],
-    depends=sorted(map(str, Path("src_c").rglob("*.h"))),
-    include_dirs=["src_c"],
-    define_macros=LIMITED_API,
-    extra_compile_args=C_FLAGS,
-    py_limited_api=bool(LIMITED_API),
-)
+# What Cython 3.1 to 3.3 leaves unchecked while the module is initialised, and the same lines with
+# the check: an exception there, such as Ctrl-C, would end the interpreter by a segmentation fault.
+IMPORT = '    inspect = PyImport_ImportModule("inspect");\n'
+TRACEBACK = "    if (__pyx_mstate->__pyx_d && stringtab_initialized) {\n"
+CHECKS = {
+    IMPORT: IMPORT + "    if (!inspect) return -1;\n",
+    # CPython raises nothing when there is no memory for a type's name.
+    TRACEBACK: "    if (!PyErr_Occurred()) PyErr_NoMemory();\n" + TRACEBACK,
+}
+
+
+def checked(extension: Extension) -> Extension:
+    """Add the checks to the C file that Cython made; tests/cli/test_start.py holds them."""
+    border = Path(extension.sources[0])
+    code = before = border.read_text(encoding="utf-8")
+    for unchecked, with_check in CHECKS.items():
+        if with_check not in code:
+            code = code.replace(unchecked, with_check)
+    if code != before:
+        border.write_text(code, encoding="utf-8")
+    return extension
+
+
+def extension(name: str, sources: list[str]) -> Extension:
+    """An extension made of its Cython file, whose path follows from its name, and of C files."""
+    return Extension(
+        name,
+        sources=[name.replace(".", "/") + ".pyx", *sources],
+        depends=sorted(map(str, Path("src_c").rglob("*.h"))),
+        include_dirs=["src_c"],
+        define_macros=LIMITED_API,
+        extra_compile_args=C_FLAGS,
+        py_limited_api=bool(LIMITED_API),
+    )
+
+
+MACHINE = ["src_c/clock.c", "src_c/float_state.c"]
+KERNELS = sorted(set(map(str, Path("src_c").glob("*.c"))) - {"src_c/clock.c"})
+
+
+def extensions() -> list[Extension]:
+    """What is compiled; Cython is not needed where nothing is."""
+    if not NATIVE:
+        return []
+    from Cython.Build import cythonize
+
+    both = [
+        extension("fastinit.machine._machine", MACHINE),
+        extension("fastinit.backends._native", KERNELS),
+    ]
+    return [checked(one) for one in cythonize(both, language_level=3)]
+
+
+class BuildPython(build_py):
+    """Copies the Python files, and says in the package whether it was built without extensions."""
+
+    def run(self) -> None:
+        """Copy, and write the mark or remove that of an earlier build."""
+        super().run()
+        folder = Path("fastinit" if self.editable_mode else f"{self.build_lib}/fastinit")
+        mark = folder / "_no_native.py"
+        mark.unlink(missing_ok=True)
+        if not NATIVE:
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.write_text(MARK, encoding="utf-8")
+
+    def get_outputs(self, *arguments: bool, **named: bool) -> list[str]:
+        """With the file that says so, or `pip uninstall` would leave it."""
+        mark = [] if NATIVE or self.editable_mode else [f"{self.build_lib}/fastinit/_no_native.py"]
+        return [*super().get_outputs(*arguments, **named), *mark]
+
+
+MARK = '''# SPDX-License-Identifier: MIT
+"""This package was built without the C extensions, by FASTINIT_NO_NATIVE=1: start.py looks here."""
+'''
 
 setup(
-    ext_modules=cythonize([native], language_level=3),
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+    ext_modules=extensions(),
+    cmdclass={"build_py": BuildPython},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if NATIVE and LIMITED_API else {},
 )

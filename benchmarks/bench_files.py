@@ -24,10 +24,12 @@ import numpy as np
 from saving import save
 from usage import Usage, in_a_child
 
-from fastinit.arrays import sampler
 from fastinit.bench import measure
-from fastinit.parallel import run
-from fastinit.samplers import Sampler
+from fastinit.machine.parallel import run
+from fastinit.numerics.dtypes import DTYPES
+from fastinit.schemes.sampling import sampler
+from fastinit.values.samplers import Sampler
+from fastinit.values.stream import Stream
 
 DTYPE = "bfloat16"
 TITLES = ("GB/s", "of zeros", "of library", "user s/GB", "sys s/GB", "peak MiB")
@@ -141,7 +143,7 @@ def direct_works(parent: str | None) -> bool:
 
 def write(way: Way, folder: Path, init: str, size: int) -> None:
     """`size` bytes, spread over the files, which are written one after the other chunk by chunk."""
-    source = sampler(init, (size // 2,), seed=0, name="w", dtype=DTYPE)
+    source = sampler(init, (size // 2,), Stream(0, "w"), DTYPES[DTYPE])
     outputs = [Output(folder, number, size // way.files, way) for number in range(way.files)]
     local = threading.local()
 

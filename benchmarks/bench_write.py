@@ -20,7 +20,7 @@ from usage import Usage, in_a_child
 
 import fastinit as fi
 from fastinit.bench import measure
-from fastinit.checkpoints.files import Durability
+from fastinit.checkpoints.writable import Durability
 
 TITLES = ("GB/s", "of zeros", "user s/GB", "sys s/GB", "peak MiB")
 ZEROS = "zeros()"

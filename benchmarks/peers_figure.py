@@ -15,29 +15,20 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
+from fastinit.figures import FIGURE_STYLE
+
 COLUMNS = (("float32",), ("bfloat16", "float64"))
 """The dtypes whose panels stand below one another, in each column of the figure."""
 
 OURS, PEER, CEILING, GRID = "#b5532a", "#1d3557", "#7d7d7d", "#e4e8ec"
 STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+    **FIGURE_STYLE,
     "axes.spines.left": False,
-    "axes.axisbelow": True,
-    "xtick.major.width": 0.6,
     "xtick.minor.size": 0,
     "xtick.labelsize": 7.5,
     "ytick.major.size": 0,
-    "ytick.labelsize": 7.5,
     "grid.color": GRID,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
+    "grid.linewidth": 0.8,
     "figure.constrained_layout.h_pad": 0.03,
 }
 ROW, BETWEEN = 0.17, 0.5

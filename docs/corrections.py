@@ -5,7 +5,7 @@
 
 Draws the same bounds with fastinit, and with torch and jax where they are installed, and prints a
 Markdown table for docs/corrections.md.  What is exact is worked out from the normal distribution
-function and nothing of fastinit.  Tests of the same are in tests/test_corrections.py.
+function and nothing of fastinit.  Tests of the same are in tests/schemes/test_corrections.py.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     rows = list(measure_all(options.samples))
-    print(f"{options.samples:,} values a row; {versions()}.")
+    print(f"{options.samples:,} values per row; {versions()}.")
     for dtype in DTYPES:
         print(f"\n### {dtype}\n\n{table([row for row in rows if row.dtype == dtype])}")
     if options.json:

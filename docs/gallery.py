@@ -4,7 +4,7 @@
     python docs/gallery.py [--samples 10_000_000] [--out docs/figures/distributions.png]
 
 Needs matplotlib and scipy.  A panel is one entry of `PANELS`; to add a distribution, add its entry.
-The figure is for eyes: tests/test_statistics.py compares the same things by numbers.
+The figure is for eyes: tests/values/test_statistics.py compares the same things by numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 import fastinit as fi
-from fastinit.dtypes import resolve
+from fastinit.numerics.dtypes import resolve
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -123,7 +123,7 @@ class Panel:
         shape: of each tensor drawn; tensors are drawn until there are enough values.
         dtype: a narrow one shows the probability of each of its numbers.
         logarithmic: the vertical axis is, to show the tails.
-        factor: so many times the usual number of values; noted if it is not 1.
+        factor: multiple of the usual number of values; noted if it is not 1.
     """
 
     scheme: fi.Scheme
@@ -272,6 +272,11 @@ def draw_density(axes: Any, panel: Panel, samples: int) -> None:
     """The histogram of values as an area, the exact density as a line, atoms as stems."""
     x = np.linspace(*panel.span, 20001)
     density = panel.density(x)
+    if not density.any():  # a few values, and no others
+        _, on_atoms = histogram(panel, samples, np.linspace(*panel.span, BINS + 1))
+        axes.set_yticks([])
+        draw_atoms(axes.twinx(), panel, on_atoms)
+        return
     held = x[density > 0]
     edges = np.linspace(held[0], held[-1], BINS + 1)  # so that no bin lies across a bound
     shares, on_atoms = histogram(panel, samples, edges)

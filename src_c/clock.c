@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A chain of additions that takes one clock cycle each, whatever the machine: what benchmarks
  * count cycles with, where nothing lets them read the processor's own counter. */
-#include "fastinit.h"
+#include "machine.h"
 
 uint64_t fi_dependent_adds(uint64_t count, uint64_t step) {
     uint64_t sum = 0;

@@ -4,15 +4,15 @@
  *
  * Two axes matter: the one along which the output is densest and the one along which the input is.
  * They are walked in squares that fit the L1 cache.  Where the output is gapless along its axis, a
- * square is turned in memory of our own and leaves as whole runs: straight to memory if `stream`
- * says that the caches cannot keep them anyway, since a store that has to fetch its line first takes
- * twice as long. */
+ * square is turned in a buffer on the stack and leaves as whole runs.  If `bypass_cache` says that
+ * the caches cannot keep them anyway, they go straight to memory: a store that has to fetch its
+ * line first takes twice as long. */
 #include <string.h>
 #if defined(__x86_64__)
 #include <emmintrin.h>
 #endif
 
-#include "fastinit.h"
+#include "kernels.h"
 
 enum {
     RUN_SIZE = 1024, /* bytes of a square along the output's axis */
@@ -20,45 +20,50 @@ enum {
     LINE = 64,
 };
 
-static void put_run(unsigned char *out, const unsigned char *in, size_t size, int stream) {
+static void put_run(unsigned char *out, const unsigned char *in, size_t size, int bypass_cache) {
 #if defined(__x86_64__)
-    if (stream) {
-        /* Whole lines only: a line of which a part is streamed is written twice. */
+    if (bypass_cache) {
+        /* Whole lines only: a line of which only a part bypasses the cache is written twice. */
         const size_t ragged = (LINE - (uintptr_t)out % LINE) % LINE;
         const size_t head = ragged < size ? ragged : size;
         memcpy(out, in, head);
-        for (out += head, in += head, size -= head; size >= LINE; out += LINE, in += LINE, size -= LINE)
+        out += head, in += head, size -= head;
+        for (; size >= LINE; out += LINE, in += LINE, size -= LINE)
             for (int i = 0; i < LINE; i += 16)
                 _mm_stream_si128((__m128i *)(void *)(out + i),
                                  _mm_loadu_si128((const __m128i *)(const void *)(in + i)));
     }
 #else
-    (void)stream;
+    (void)bypass_cache;
 #endif
     memcpy(out, in, size);
 }
 
-static void runs_are_out(int stream) {
+static void runs_are_out(int bypass_cache) {
 #if defined(__x86_64__)
-    if (stream) _mm_sfence();
+    if (bypass_cache) _mm_sfence();
 #else
-    (void)stream;
+    (void)bypass_cache;
 #endif
 }
 
 /* A square or less: `across` elements along the output's axis for each of `down`. */
+FI_INLINE void copy_square(unsigned char *out, const ptrdiff_t out_step[2], const unsigned char *in,
+                           const ptrdiff_t in_step[2], size_t down, size_t across, size_t size) {
+    for (size_t i = 0; i < down; i++, out += out_step[0], in += in_step[0]) {
+        unsigned char *to = out;
+        const unsigned char *from = in;
+        const ptrdiff_t out_by = out_step[1], in_by = in_step[1];
+#pragma GCC unroll 8
+        for (size_t j = 0; j < across; j++, to += out_by, from += in_by) memcpy(to, from, size);
+    }
+}
+
 #define COPY_SQUARE(type)                                                                          \
     static void copy_##type(unsigned char *out, const ptrdiff_t out_step[2],                       \
                             const unsigned char *in, const ptrdiff_t in_step[2], size_t down,      \
                             size_t across) {                                                       \
-        for (size_t i = 0; i < down; i++, out += out_step[0], in += in_step[0]) {                  \
-            unsigned char *to = out;                                                               \
-            const unsigned char *from = in;                                                        \
-            const ptrdiff_t out_by = out_step[1], in_by = in_step[1];                              \
-            _Pragma("GCC unroll 8")                                                                \
-            for (size_t j = 0; j < across; j++, to += out_by, from += in_by)                       \
-                memcpy(to, from, sizeof(type));                                                    \
-        }                                                                                          \
+        copy_square(out, out_step, in, in_step, down, across, sizeof(type));                       \
     }
 COPY_SQUARE(uint8_t)
 COPY_SQUARE(uint16_t)
@@ -111,7 +116,7 @@ static const element ELEMENTS[9] = {[1] = {copy_uint8_t, turn_uint8_t},
 
 static void turn_square(const element *of, unsigned char *out, const ptrdiff_t out_step[2],
                         const unsigned char *in, const ptrdiff_t in_step[2], size_t down,
-                        size_t across, size_t size, int stream) {
+                        size_t across, size_t size, int bypass_cache) {
     unsigned char turned[DOWN * RUN_SIZE];
     const ptrdiff_t step[2] = {RUN_SIZE, (ptrdiff_t)size};
     if (down == DOWN && in_step[0] == (ptrdiff_t)size)
@@ -119,7 +124,8 @@ static void turn_square(const element *of, unsigned char *out, const ptrdiff_t o
     else
         of->copy(turned, step, in, in_step, down, across);
     for (size_t i = 0; i < down; i++)
-        put_run(out + (ptrdiff_t)i * out_step[0], turned + i * RUN_SIZE, across * size, stream);
+        put_run(out + (ptrdiff_t)i * out_step[0], turned + i * RUN_SIZE, across * size,
+                bypass_cache);
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -136,12 +142,14 @@ static size_t densest(const size_t *counts, const ptrdiff_t *strides, size_t axe
 }
 
 fi_status fi_copy(void *out, const ptrdiff_t *out_strides, const void *in,
-                  const ptrdiff_t *in_strides, const size_t *counts, size_t axes, size_t size, int stream) {
+                  const ptrdiff_t *in_strides, const size_t *counts, size_t axes, size_t size,
+                  int bypass_cache) {
     if (size > 8 || !ELEMENTS[size].copy || axes == 0 || axes > FI_MOST_AXES) return FI_ERR_RANGE;
     const element *of = &ELEMENTS[size];
     for (size_t axis = 0; axis < axes; axis++)
         if (counts[axis] == 0) return FI_OK;
-    const size_t right = densest(counts, out_strides, axes), below = densest(counts, in_strides, axes);
+    const size_t right = densest(counts, out_strides, axes);
+    const size_t below = densest(counts, in_strides, axes);
     const ptrdiff_t out_step[2] = {right == below ? 0 : out_strides[below], out_strides[right]};
     const ptrdiff_t in_step[2] = {right == below ? 0 : in_strides[below], in_strides[right]};
     const size_t down = right == below ? 1 : counts[below], across = counts[right];
@@ -158,7 +166,8 @@ fi_status fi_copy(void *out, const ptrdiff_t *out_strides, const void *in,
                 const unsigned char *origin = from + (ptrdiff_t)i * in_step[0];
                 const size_t some = least(DOWN, down - i);
                 if (turn)
-                    turn_square(of, corner, out_step, origin, in_step, some, width, size, stream);
+                    turn_square(of, corner, out_step, origin, in_step, some, width, size,
+                                bypass_cache);
                 else
                     of->copy(corner, out_step, origin, in_step, some, width);
             }
@@ -174,6 +183,6 @@ fi_status fi_copy(void *out, const ptrdiff_t *out_strides, const void *in,
             if (axis == (size_t)-1) break;
         }
     }
-    runs_are_out(stream && turn);
+    runs_are_out(bypass_cache && turn);
     return FI_OK;
 }

@@ -24,25 +24,24 @@ static int cpu_has_neon(void) { return 1; }
 #endif
 static int cpu_has_scalar(void) { return 1; }
 
-typedef struct isa_row {
+typedef struct isa {
     const char *name;
     const fi_kernels *kernels;
     int (*supported)(void);
-} isa_row;
+} isa;
 
-static const isa_row ISAS[] = {
+static const isa ISAS[] = {
 #define FI_ISA(name) {#name, &fi_kernels_##name, cpu_has_##name},
 #include "isa_list.h"
-#undef FI_ISA
 };
 enum { ISA_COUNT = sizeof ISAS / sizeof ISAS[0] };
 
-static const isa_row *active = &ISAS[ISA_COUNT - 1];
+static const isa *active = &ISAS[ISA_COUNT - 1];
 
 fi_status fi_isa_select(const char *name) {
-    for (const isa_row *row = ISAS; row < ISAS + ISA_COUNT; row++)
-        if (row->supported() && (!name || !strcmp(row->name, name))) {
-            active = row;
+    for (const isa *one = ISAS; one < ISAS + ISA_COUNT; one++)
+        if (one->supported() && (!name || !strcmp(one->name, name))) {
+            active = one;
             return FI_OK;
         }
     return FI_ERR_ISA;

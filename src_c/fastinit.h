@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The public face of the C layer: what a fill is, the few functions that do it, a copy
- * between memory orders and a clock.
+ * The public face of the C layer: what a fill is, the few functions that do it, and a copy
+ * between memory orders.
  * Nothing here allocates, reads a file or knows of Python.  The numbers are defined in
  * docs/stream.md. */
 #ifndef FASTINIT_H
@@ -16,13 +16,9 @@ typedef enum fi_status {
 } fi_status;
 
 typedef enum fi_dtype {
-    FI_FLOAT32 = 0,
-    FI_FLOAT16 = 1,
-    FI_BFLOAT16 = 2,
-    FI_FLOAT8_E4M3FN = 3,
-    FI_FLOAT8_E5M2 = 4,
-    FI_FLOAT64 = 5,
-    FI_DTYPE_COUNT = 6,
+#define FI_DTYPE(code, name, size) code,
+#include "dtype_list.h"
+    FI_DTYPE_COUNT
 } fi_dtype;
 
 typedef enum fi_distribution {
@@ -49,15 +45,26 @@ typedef struct fi_spec {
     uint64_t pattern;            /* FI_CONSTANT only: one element, in its lowest bytes */
 } fi_spec;
 
-/* Rows of a fill: row r takes `count` elements from `start + r * start_step` and puts them
- * at `out + r * out_step` bytes.  One row is a plain run. */
-typedef struct fi_rows {
-    uint64_t start, start_step;
-    size_t count, rows;
+/* One axis of a fill: `count` steps of `start_step` elements in the tensor and of `out_step` bytes
+ * in memory. */
+typedef struct fi_axis {
+    size_t count;
+    uint64_t start_step;
     ptrdiff_t out_step;
+} fi_axis;
+
+/* The rows of a fill: each has `count` elements that follow each other both in the tensor and in
+ * memory.  The first begins with element `start`; the others lie along the axes, of which there are
+ * FI_MOST_AXES at most and the last is the innermost.  Without an axis there is one row. */
+enum { FI_MOST_AXES = 64 };
+typedef struct fi_rows {
+    uint64_t start;
+    size_t count, axes;
+    const fi_axis *axis;
 } fi_rows;
 
-size_t fi_dtype_size(uint32_t dtype); /* 0 for an unknown dtype */
+const char *fi_dtype_name(uint32_t dtype); /* NULL for an unknown dtype */
+size_t fi_dtype_size(uint32_t dtype);      /* 0 for an unknown dtype */
 
 fi_status fi_fill(void *out, uint32_t dtype, const fi_rows *rows, const fi_spec *spec);
 
@@ -69,22 +76,27 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key, ui
 fi_status fi_map(void *out, uint32_t dtype, const uint32_t *words, size_t count,
                  const fi_spec *spec);
 
-/* Copy an array of elements of `size` bytes from one strided layout to another; strides in bytes, at
- * most FI_MOST_AXES axes.  The two may not overlap.  `stream`: the caches cannot hold the output. */
-enum { FI_MOST_AXES = 64 };
+/* Copy an array of elements of `size` bytes from one strided layout to another.  Strides are in
+ * bytes; there are at most FI_MOST_AXES axes; the two may not overlap.  `bypass_cache`: the caches
+ * cannot hold the output, so it goes past them. */
 fi_status fi_copy(void *out, const ptrdiff_t *out_strides, const void *in,
-                  const ptrdiff_t *in_strides, const size_t *counts, size_t axes, size_t size, int stream);
+                  const ptrdiff_t *in_strides, const size_t *counts, size_t axes, size_t size,
+                  int bypass_cache);
 
-/* The calling thread's floating-point state as IEEE 754 has it by default (to nearest, denormals
- * kept), until fi_float_leave is given back what this returned.  Another library in the process
- * may have set another; no bit of ours may change for it. */
-uint64_t fi_float_enter(void);
-void fi_float_leave(uint64_t saved);
+/* Of `count` elements: how many are finite, zero, NaN, plus and minus infinity; the extremes of the
+ * finite ones (infinities the other way round, if there are none); and the sums of the first four
+ * powers of x * unit - shift over the finite ones.  `shift` is near the mean, or 0 where the mean is
+ * near 0.  A pure function of the bytes and of `unit`, a power of two by which float64 elements
+ * are kept from overflow; for others it is 1. */
+enum { FI_POWERS = 4 };
+typedef struct fi_moments {
+    uint64_t finite, zeros, nans, infinities[2];
+    double low, high, shift, sums[FI_POWERS];
+} fi_moments;
+
+fi_status fi_measure(const void *in, uint32_t dtype, size_t count, double unit, fi_moments *out);
 
 void fi_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
-
-/* 0 + step + step + ..., `count` times, each waiting for the one before: a clock for benchmarks. */
-uint64_t fi_dependent_adds(uint64_t count, uint64_t step);
 
 fi_status fi_isa_select(const char *name); /* NULL: the best this machine has */
 const char *fi_isa_active(void);

@@ -1,53 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * From any run of elements to whole tiles: ragged ends, rows, constants, and the floating-point
- * environment.  The numbers themselves are made in kernels/. */
+ * From any run of elements to whole tiles: ragged ends, rows, constants.  The numbers themselves
+ * are made in kernels/. */
 #if defined(__AVX__)
 #error "this file runs on any x86-64: build it without -mavx or -march=native"
 #endif
 
 #include <string.h>
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 
-#include "kernels.h"
+#include "machine.h"
+#include "rows.h"
 
 enum { BLOCK_WORDS = 4 };
 _Static_assert(BLOCK_WORDS == 1 << 2 && FI_TILE_WORDS == 1 << 7, "add_run shifts by these");
 static const uint64_t HIGH_STEP = UINT64_C(1) << 32; /* blocks with one counter word 1 */
 
-#if defined(__x86_64__)
-uint64_t fi_float_enter(void) {
-    const unsigned int saved = _mm_getcsr();
-    _mm_setcsr(0x1F80); /* all exceptions masked, to nearest, denormals kept */
-    return saved;
-}
-void fi_float_leave(uint64_t saved) { _mm_setcsr((unsigned int)saved); }
-#elif defined(__aarch64__)
-uint64_t fi_float_enter(void) {
-    uint64_t saved;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
-    __asm__ volatile("msr fpcr, %0" ::"r"(UINT64_C(0)));
-    return saved;
-}
-void fi_float_leave(uint64_t saved) { __asm__ volatile("msr fpcr, %0" ::"r"(saved)); }
-#else
-uint64_t fi_float_enter(void) { return 0; }
-void fi_float_leave(uint64_t saved) { (void)saved; }
-#endif
-
-size_t fi_dtype_size(uint32_t dtype) {
-    static const unsigned char SIZES[FI_DTYPE_COUNT] = {
-        [FI_FLOAT32] = 4,       [FI_FLOAT16] = 2,     [FI_BFLOAT16] = 2,
-        [FI_FLOAT8_E4M3FN] = 1, [FI_FLOAT8_E5M2] = 1, [FI_FLOAT64] = 8,
-    };
-    return dtype < FI_DTYPE_COUNT ? SIZES[dtype] : 0;
-}
-
-/* What one call of a kernel makes.  Kernels make whole tiles, straight into place where the fill
- * wants all of a tile; the ragged ends go by way of a tile of our own. */
+/* What one call of a kernel makes.  Kernels make whole tiles: in place where the fill wants all of
+ * a tile, elsewhere in a buffer from which the ragged ends are copied. */
 enum { PIECES = 16 };
-typedef struct batch {
+typedef struct call {
     fi_draw *draw;
     const fi_spec *spec;
     size_t pieces, copies;
@@ -58,38 +28,38 @@ typedef struct batch {
         size_t size;
     } copy[PIECES];
     unsigned char tile[PIECES][FI_TILE_WORDS * 4];
-} batch;
+} call;
 
-static void begin(batch *b, fi_draw *draw, const fi_spec *spec) {
-    b->draw = draw;
-    b->spec = spec;
-    b->pieces = b->copies = 0;
+static void begin(call *c, fi_draw *draw, const fi_spec *spec) {
+    c->draw = draw;
+    c->spec = spec;
+    c->pieces = c->copies = 0;
 }
 
-static void finish(batch *b) {
-    if (b->pieces) b->draw(b->piece, b->pieces, b->spec);
-    for (size_t i = 0; i < b->copies; i++) memcpy(b->copy[i].out, b->copy[i].from, b->copy[i].size);
-    b->pieces = b->copies = 0;
+static void finish(call *c) {
+    if (c->pieces) c->draw(c->piece, c->pieces, c->spec);
+    for (size_t i = 0; i < c->copies; i++) memcpy(c->copy[i].out, c->copy[i].from, c->copy[i].size);
+    c->pieces = c->copies = 0;
 }
 
-static void add(batch *b, unsigned char *out, uint64_t block, size_t tiles) {
-    const int full = b->pieces == PIECES;
-    if (full || (b->pieces && b->piece->block / HIGH_STEP != block / HIGH_STEP)) finish(b);
-    b->piece[b->pieces++] = (fi_piece){out, block, tiles};
+static void add(call *c, unsigned char *out, uint64_t block, size_t tiles) {
+    const int full = c->pieces == PIECES;
+    if (full || (c->pieces && c->piece->block / HIGH_STEP != block / HIGH_STEP)) finish(c);
+    c->piece[c->pieces++] = (fi_piece){out, block, tiles};
 }
 
 /* `size` bytes, from byte `skip` on, of the tile that begins with `block`. */
-static void add_part(batch *b, unsigned char *out, uint64_t block, size_t skip, size_t size) {
-    add(b, NULL, block, 1);
-    unsigned char *tile = b->tile[b->pieces - 1];
-    b->piece[b->pieces - 1].out = tile;
-    b->copy[b->copies].out = out;
-    b->copy[b->copies].from = tile + skip;
-    b->copy[b->copies++].size = size;
+static void add_part(call *c, unsigned char *out, uint64_t block, size_t skip, size_t size) {
+    add(c, NULL, block, 1);
+    unsigned char *tile = c->tile[c->pieces - 1];
+    c->piece[c->pieces - 1].out = tile;
+    c->copy[c->copies].out = out;
+    c->copy[c->copies].from = tile + skip;
+    c->copy[c->copies++].size = size;
 }
 
 /* `count` elements from `start`, each of `size` bytes and, if it is `wide`, of two words. */
-static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, size_t size,
+static void add_run(call *c, unsigned char *out, uint64_t start, size_t count, size_t size,
                     int wide) {
     const size_t per_block = (size_t)BLOCK_WORDS >> wide, per_tile = (size_t)FI_TILE_WORDS >> wide;
     uint64_t block = start >> (2 - wide);
@@ -99,7 +69,7 @@ static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, 
         size_t tiles = count >> (7 - wide);
         if (tiles > left / FI_TILE_BLOCKS) tiles = (size_t)(left / FI_TILE_BLOCKS);
         if (skip == 0 && tiles > 0) {
-            add(b, out, block, tiles);
+            add(c, out, block, tiles);
             out += tiles * per_tile * size;
             count -= tiles * per_tile;
             block += tiles * FI_TILE_BLOCKS;
@@ -108,7 +78,7 @@ static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, 
         size_t some = per_tile - skip;
         if (left < FI_TILE_BLOCKS) some = (size_t)left * per_block - skip;
         if (some > count) some = count;
-        add_part(b, out, block, skip * size, some * size);
+        add_part(c, out, block, skip * size, some * size);
         out += some * size;
         count -= some;
         block += (skip + some) >> (2 - wide);
@@ -116,29 +86,57 @@ static void add_run(batch *b, unsigned char *out, uint64_t start, size_t count, 
     }
 }
 
-static void repeat_run(unsigned char *out, size_t size, uint64_t pattern, size_t item) {
-    unsigned char bytes[64];
+enum { PATTERN_SIZE = 64 }; /* a multiple of every element's */
+
+static void repeat_run(unsigned char *out, size_t size, const unsigned char *pattern,
+                       int one_byte) {
+    if (one_byte) {
+        memset(out, pattern[0], size);
+        return;
+    }
+    for (; size >= PATTERN_SIZE; out += PATTERN_SIZE, size -= PATTERN_SIZE)
+        memcpy(out, pattern, PATTERN_SIZE);
+    memcpy(out, pattern, size);
+}
+
+static void repeat_rows(unsigned char *out, const fi_rows *rows, uint64_t pattern, size_t item) {
+    unsigned char bytes[PATTERN_SIZE];
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     pattern <<= 64 - 8 * item; /* its lowest bytes come first in memory */
 #endif
     for (size_t i = 0; i < sizeof bytes; i += item) memcpy(bytes + i, &pattern, item);
-    if (!memcmp(bytes, bytes + 1, sizeof bytes - 1)) {
-        memset(out, bytes[0], size);
-        return;
-    }
-    for (; size >= sizeof bytes; out += sizeof bytes, size -= sizeof bytes)
-        memcpy(out, bytes, sizeof bytes);
-    memcpy(out, bytes, size);
+    const int one_byte = !memcmp(bytes, bytes + 1, sizeof bytes - 1);
+    const size_t size = rows->count * item;
+    fi_walk walk;
+    fi_walk_begin(&walk, out, rows);
+    do {
+        const fi_axis *axis = &walk.inner;
+        if (size <= sizeof bytes)
+            fi_put_rows(walk.out, axis->out_step, bytes, 0, axis->count, size);
+        else
+            for (size_t row = 0; row < axis->count; row++)
+                repeat_run(walk.out + (ptrdiff_t)row * axis->out_step, size, bytes, one_byte);
+    } while (fi_walk_on(&walk));
 }
 
-/* Whether every element number of these rows is below 2^63. */
+static int rows_empty(const fi_rows *rows) {
+    int empty = rows->count == 0;
+    for (size_t axis = 0; axis < rows->axes; axis++) empty |= rows->axis[axis].count == 0;
+    return empty;
+}
+
+/* Whether every element number of these rows, of which none is empty, is below 2^63. */
 static int rows_in_range(const fi_rows *rows) {
     const uint64_t limit = UINT64_C(1) << 63;
     uint64_t span, end;
-    if (rows->rows == 0 || rows->count == 0) return 1;
-    return !__builtin_mul_overflow((uint64_t)(rows->rows - 1), rows->start_step, &span) &&
-           !__builtin_add_overflow(span, rows->start, &end) &&
-           !__builtin_add_overflow(end, (uint64_t)rows->count, &end) && end <= limit;
+    if (__builtin_add_overflow(rows->start, (uint64_t)rows->count, &end)) return 0;
+    for (size_t axis = 0; axis < rows->axes; axis++) {
+        const uint64_t steps = rows->axis[axis].count - 1;
+        if (__builtin_mul_overflow(steps, rows->axis[axis].start_step, &span) ||
+            __builtin_add_overflow(end, span, &end))
+            return 0;
+    }
+    return end <= limit;
 }
 
 static int spec_in_range(const fi_spec *spec, uint32_t dtype) {
@@ -164,22 +162,49 @@ static uint32_t kernel_of(const fi_spec *spec, uint32_t dtype) {
     return spec->distribution;
 }
 
-/* Not inlined, nor is `map`: its own arithmetic too belongs between entering and leaving. */
-static __attribute__((noinline)) fi_status fill(unsigned char *out, uint32_t dtype, const fi_rows *rows,
+/* Whether it is better to pick words out, which costs a quarter more per value, than to make the
+ * tiles that these rows lie in: because more than that of them is not wanted, or because float64's
+ * tails want many values together. */
+static int short_rows(const fi_rows *rows, int wide) {
+    const uint64_t within = (UINT64_C(4) >> wide) - 1;
+    uint64_t places = rows->start;
+    for (size_t axis = 0; axis < rows->axes; axis++) places |= rows->axis[axis].start_step;
+    const size_t skip = places & within ? (size_t)within << wide : 0; /* words, at most */
+    if (rows->count > (size_t)FI_SHORT_WORDS >> wide) return 0;
+    const size_t words = rows->count << wide;
+    const size_t made = (skip + words + FI_TILE_WORDS - 1) / FI_TILE_WORDS * FI_TILE_WORDS;
+    return wide || made > words + words / 4;
+}
+
+static void fill_long(unsigned char *out, uint32_t dtype, const fi_rows *rows, fi_draw *draw,
                       const fi_spec *spec) {
-    const size_t size = fi_dtype_size(dtype);
-    if (!size || !spec_in_range(spec, dtype) || !rows_in_range(rows)) return FI_ERR_RANGE;
-    if (spec->distribution == FI_CONSTANT) {
-        for (size_t r = 0; r < rows->rows; r++)
-            repeat_run(out + (ptrdiff_t)r * rows->out_step, rows->count * size, spec->pattern, size);
-        return FI_OK;
-    }
-    batch b; /* not set to zero: it is large */
-    begin(&b, fi_active_kernels()->draw[kernel_of(spec, dtype)][dtype], spec);
-    for (size_t r = 0; r < rows->rows; r++)
-        add_run(&b, out + (ptrdiff_t)r * rows->out_step, rows->start + r * rows->start_step,
-                rows->count, size, dtype == FI_FLOAT64);
-    finish(&b);
+    call c; /* not set to zero: it is large */
+    begin(&c, draw, spec);
+    fi_walk walk;
+    fi_walk_begin(&walk, out, rows);
+    do
+        for (size_t row = 0; row < walk.inner.count; row++)
+            add_run(&c, walk.out + (ptrdiff_t)row * walk.inner.out_step,
+                    walk.start + row * walk.inner.start_step, rows->count, fi_item_size(dtype),
+                    dtype == FI_FLOAT64);
+    while (fi_walk_on(&walk));
+    finish(&c);
+}
+
+/* Not inlined, nor is `map`: its own arithmetic too belongs between entering and leaving. */
+FI_NOINLINE fi_status fill(unsigned char *out, uint32_t dtype, const fi_rows *rows,
+                           const fi_spec *spec) {
+    const size_t size = fi_item_size(dtype);
+    if (!size || !spec_in_range(spec, dtype) || rows->axes > FI_MOST_AXES) return FI_ERR_RANGE;
+    if (rows_empty(rows)) return FI_OK;
+    if (!rows_in_range(rows)) return FI_ERR_RANGE;
+    const uint32_t kernel = kernel_of(spec, dtype);
+    if (spec->distribution == FI_CONSTANT)
+        repeat_rows(out, rows, spec->pattern, size);
+    else if (rows->axes && short_rows(rows, dtype == FI_FLOAT64))
+        fi_fill_short(out, dtype, rows, fi_active_kernels()->convert[kernel][dtype], spec);
+    else
+        fill_long(out, dtype, rows, fi_active_kernels()->draw[kernel][dtype], spec);
     return FI_OK;
 }
 
@@ -195,17 +220,18 @@ fi_status fi_words(uint32_t *out, uint64_t start, size_t count, uint64_t key,
     const fi_spec spec = {.key = key, .subsequence = subsequence};
     uint64_t last;
     if (count && __builtin_add_overflow(start, (uint64_t)count - 1, &last)) return FI_ERR_RANGE;
-    batch b;
-    begin(&b, fi_active_kernels()->words, &spec);
-    add_run(&b, (unsigned char *)out, start, count, 4, 0);
-    finish(&b);
+    call c;
+    begin(&c, fi_active_kernels()->words, &spec);
+    add_run(&c, (unsigned char *)out, start, count, 4, 0);
+    finish(&c);
     return FI_OK;
 }
 
-static __attribute__((noinline)) fi_status map(unsigned char *out, uint32_t dtype, const uint32_t *words, size_t count,
-                     const fi_spec *spec) {
-    const size_t size = fi_dtype_size(dtype);
-    if (!size || !spec_in_range(spec, dtype) || spec->distribution == FI_CONSTANT) return FI_ERR_RANGE;
+FI_NOINLINE fi_status map(unsigned char *out, uint32_t dtype, const uint32_t *words, size_t count,
+                          const fi_spec *spec) {
+    const size_t size = fi_item_size(dtype);
+    if (!size || !spec_in_range(spec, dtype) || spec->distribution == FI_CONSTANT)
+        return FI_ERR_RANGE;
     if (dtype == FI_FLOAT64 && count % 2) return FI_ERR_RANGE;
     fi_convert *convert = fi_active_kernels()->convert[kernel_of(spec, dtype)][dtype];
     const size_t tiles = count / FI_TILE_WORDS, rest = count % FI_TILE_WORDS;

@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The AVX-512 build of the kernels (F, VL, DQ and BW: Skylake-SP, Zen 4 and later).
- * The pragma opens the instruction set for this file alone, so that no file needs flags of its
- * own and the rest of the library runs on any x86-64. */
+ * The AVX-512 build of the kernels (F, VL, DQ and BW: Skylake-SP, Zen 4 and later). */
+#include "kernels.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <string.h>
 
-#include "kernels.h"
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512vl,avx512dq,avx512bw"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c,avx512f,avx512vl,avx512dq,avx512bw")
-#endif
-#include "simd/avx512.h"
 #define FI_NAME avx512
-#include "kernels/all.h"
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#else
-typedef int fi_no_avx512; /* ISO C wants something in every file */
+#define FI_VOCABULARY "simd/avx512.h"
+#define FI_TARGET "avx2,fma,f16c,avx512f,avx512vl,avx512dq,avx512bw"
+#include "isa.h"
 #endif

@@ -7,3 +7,4 @@ FI_ISA(avx2)
 FI_ISA(neon)
 #endif
 FI_ISA(scalar)
+#undef FI_ISA

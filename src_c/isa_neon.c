@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The NEON build of the kernels.  Every AArch64 has it: no pragma is needed. */
+ * The NEON build of the kernels.  Every AArch64 has it: no target is needed. */
+#include "kernels.h"
+
 #if defined(__AARCH64EL__)
 #include <arm_neon.h>
-#include <string.h>
 
-#include "kernels.h"
-#include "simd/neon.h"
 #define FI_NAME neon
-#include "kernels/all.h"
-#else
-typedef int fi_no_neon; /* ISO C wants something in every file */
+#define FI_VOCABULARY "simd/neon.h"
+#include "isa.h"
 #endif

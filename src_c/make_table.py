@@ -86,11 +86,11 @@ def c_text(table: list[list[np.float32]]) -> str:
     lines = [
         "/* SPDX-License-Identifier: MIT",
         " * The octave table of stream version 1, made by make_table.py: do not edit.",
-        " * Coefficient by coefficient, lowest power first; the deepest octave first; and a row",
-        " * that holds the value of the largest float below 2^31, as a constant. */",
+        " * Coefficient by coefficient, lowest power first; the deepest octave first; and an",
+        " * entry that holds the value of the largest float below 2^31, as a constant. */",
         '#include "kernels.h"',
         "",
-        "const float fi_octaves[FI_COEFFICIENTS][FI_ROWS] = {",
+        "const float fi_octaves[FI_COEFFICIENTS][FI_ENTRIES] = {",
     ]
     rows = [*reversed(table), top(table[0])]
     for j in range(DEGREE + 1):

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The octave table of stream version 1, made by make_table.py: do not edit.
- * Coefficient by coefficient, lowest power first; the deepest octave first; and a row
- * that holds the value of the largest float below 2^31, as a constant. */
+ * Coefficient by coefficient, lowest power first; the deepest octave first; and an
+ * entry that holds the value of the largest float below 2^31, as a constant. */
 #include "kernels.h"
 
-const float fi_octaves[FI_COEFFICIENTS][FI_ROWS] = {
+const float fi_octaves[FI_COEFFICIENTS][FI_ENTRIES] = {
     {
      0x1.d5641ap+3f, 0x1.d3e228p+3f, 0x1.d25efap+3f, 0x1.d0da8ap+3f,
      0x1.cf54dap+3f, 0x1.cdcde4p+3f, 0x1.cc45a4p+3f, 0x1.cabc18p+3f,

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fastinit.checkpoints import open_checkpoint
+from fastinit.checkpoints import open_checkpoint, write
+from fastinit.errors import CheckpointError
 from fastinit.plans import Plan, Tensor
 from fastinit.schemes import scheme
 
@@ -31,6 +32,21 @@ def mixed_plan() -> Plan:
         ("h.0.größe", (513,), "zeros()"),
         name="mixed",
         config={"model_type": "mixed", "hidden_size": 129},
+    )
+
+
+def arrays_plan() -> Plan:
+    """What NumPy's files can hold: empty, scalar, a name beyond ASCII, a whole matrix."""
+    return plan_of(
+        ("wte.weight", (300, 129), "normal(std=0.02)"),
+        ("empty", (0, 7), "zeros()"),
+        ("half", (1001,), "normal(std=0.02)", "float16"),
+        ("double", (1000, 3), "uniform(low=-1, high=1)", "float64"),
+        ("scalar", (), "ones()"),
+        ("h.0.größe", (513,), "zeros()"),
+        ("square", (32, 32), "orthogonal()"),
+        name="arrays",
+        config={"model_type": "arrays"},
     )
 
 
@@ -66,3 +82,12 @@ def tensors_of(folder: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
         name: (str(array.dtype), array.shape, array.tobytes())
         for name, array in open_checkpoint(folder).items()
     }
+
+
+def failure(folder: Path, options: dict[str, Any]) -> str:
+    """What a write says when it fails, else nothing."""
+    try:
+        write(mixed_plan(), folder, **options)
+    except CheckpointError as error:
+        return str(error)
+    return ""

@@ -53,7 +53,7 @@ def command(*arguments):
 
 
 def in_a_process(*arguments, cwd=None, **environment):
-    """The same in a process of its own."""
+    """Run the command line in a new process."""
     return subprocess.run(
         command(*arguments),
         capture_output=True,

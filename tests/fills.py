@@ -6,6 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 import fastinit as fi
+from fastinit.numerics import dtypes
+from fastinit.schemes import sampling
+from fastinit.values.stream import checked
 
 SEED = 11
 NAME = "w"
@@ -20,6 +23,11 @@ def made(shape, scheme=NORMAL, **options):
 
 def filled(out, scheme=NORMAL, **options):
     return fi.fill(out, scheme, seed=SEED, name=NAME, **options)
+
+
+def sampler_of(scheme, shape, dtype="float32", name=NAME, seed=SEED):
+    """What draws the tensor."""
+    return sampling.sampler(scheme, shape, checked(seed, name), dtypes.resolve(dtype))
 
 
 def same(ours, theirs):

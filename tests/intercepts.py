@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fastinit import distributions
+from fastinit.values import distributions
 
 Asked = tuple[Any, ...]
 

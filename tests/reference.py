@@ -9,12 +9,13 @@ import hashlib
 import math
 import re
 from dataclasses import astuple, dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from reference_exact import ONE, clipped_deviation, tail, truncated_deviation
 
 Array = np.ndarray[Any, Any]
 
@@ -96,81 +97,13 @@ def words(seed: int, name: str, start: int, count: int) -> Array:
     return np.stack(columns, axis=1).reshape(-1)[start - 4 * first :][:count]
 
 
-# ---- exact parameters ---------------------------------------------------------------------------
-# Real numbers are integers in units of 2^-BITS. Phi comes from Marsaglia's series of positive terms
-# ("Evaluating the normal distribution", J. Statistical Software 11(4), 2004),
-#     Phi(x) = 1/2 + phi(x) (x + x^3/3 + x^5/(3 5) + x^7/(3 5 7) + ...).
-# 3072 bits leave a hundred after the worst cancellation, and Python divides integers with one
-# rounding. Beyond FAR, phi < 2^-1460: nothing that float64 could tell from 0.
-
-BITS = 3072
-ONE = 1 << BITS
-FAR = 45
-
-
-def fixed(x: float) -> int:
-    numerator, denominator = x.as_integer_ratio()
-    return (numerator << BITS) // denominator
-
-
-def times(a: int, b: int) -> int:
-    return (a * b) >> BITS
-
-
-@lru_cache(maxsize=1)
-def sqrt_two_pi() -> int:
-    def arctan_inverse(n: int) -> int:
-        total, term, k = 0, ONE // n, 0
-        while term:
-            total += (-1) ** k * (term // (2 * k + 1))
-            term, k = term // (n * n), k + 1
-        return total
-
-    pi = 4 * (4 * arctan_inverse(5) - arctan_inverse(239))
-    return math.isqrt(2 * pi << BITS)
-
-
-@lru_cache(maxsize=256)
-def density(x: float) -> int:
-    """phi(x)."""
-    if abs(x) > FAR:
-        return 0
-    half_square = times(fixed(x), fixed(x)) >> 1
-    total, term, n = 0, ONE, 0
-    while term:  # e^(x^2/2), then its inverse
-        total, n = total + term, n + 1
-        term = times(term, half_square) // n
-    return (ONE << (2 * BITS)) // (total * sqrt_two_pi())
-
-
-@lru_cache(maxsize=256)
-def tail(x: float) -> int:
-    """Q(x) = 1 - Phi(x)."""
-    if abs(x) > FAR:
-        return 0 if x > 0 else ONE
-    square, total, term, odd = times(fixed(x), fixed(x)), 0, fixed(abs(x)), 1
-    while term:
-        total, odd = total + term, odd + 2
-        term = times(term, square) // odd
-    beyond = ONE // 2 - times(density(x), total)
-    return beyond if x >= 0 else ONE - beyond
+# ---- section 15: exact parameters ---------------------------------------------------------------
 
 
 def spread(d: Clipped) -> float:
     """v, the standard deviation of a standard normal truncated or clipped to [low, high]."""
-
-    def at(bound: float, value: int) -> int:  # bound x value; both vanish at infinity
-        return times(fixed(bound), value) if abs(bound) <= FAR else 0
-
-    inside = tail(d.low) - tail(d.high)
-    mean = density(d.low) - density(d.high)
-    square = inside + at(d.low, density(d.low)) - at(d.high, density(d.high))
-    if isinstance(d, Truncated):
-        mean, square = (mean << BITS) // inside, (square << BITS) // inside
-    else:
-        low, high = at(d.low, tail(-d.low)), at(d.high, tail(d.high))
-        mean, square = mean + low + high, square + at(d.low, low) + at(d.high, high)
-    return math.isqrt((square - times(mean, mean)) << BITS) / ONE
+    deviation = truncated_deviation if isinstance(d, Truncated) else clipped_deviation
+    return deviation(d.low, d.high)
 
 
 # ---- section 1: float32 arithmetic --------------------------------------------------------------
@@ -382,7 +315,11 @@ def map_words(w: Array, distribution: Distribution, dtype: str) -> Array:
     distribution = type(distribution)(*(p + 0.0 for p in astuple(distribution)))  # no -0
     if isinstance(distribution, Constant):
         value = np.float64(distribution.value)
-        return np.full(count, value if dtype == "float64" else f32(value)).astype(DTYPES[dtype])
+        with np.errstate(over="ignore"):
+            only = (value if dtype == "float64" else f32(value)).astype(DTYPES[dtype])
+        if not np.isfinite(only):
+            raise ValueError(f"{distribution} is no finite {dtype} number")
+        return np.full(count, only)
     x = map64(distribution, w) if dtype == "float64" else map32(distribution, w)
     bounds = interval(distribution, dtype)
     if bounds is not None:

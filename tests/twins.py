@@ -9,7 +9,9 @@ import numpy as np
 import reference as ref
 
 import fastinit as fi
-from fastinit import _native, dtypes
+from fastinit.backends.selection import active
+from fastinit.numerics import dtypes
+from fastinit.values.numbers import Numbers
 
 INFINITY = float("inf")
 
@@ -29,21 +31,32 @@ def scheme_of(distribution: ref.Distribution) -> fi.Scheme:
             return fi.constant(value)
 
 
-def spec_of(distribution: ref.Distribution, dtype: str) -> _native.Spec:
-    drawn = scheme_of(distribution).distribution((8,))
-    return drawn.spec(dtypes.resolve(dtype), fi.stream(0, "w"))
+def spec_of(distribution: ref.Distribution, dtype: str, seed: int = 0, name: str = "w") -> Any:
+    """What the border to C takes, a `_native.Spec`; for tests of the border."""
+    from fastinit.backends import native
+
+    numbers = scheme_of(distribution).distribution((8,)).numbers(dtype)
+    stream = fi.stream(seed, name)
+    return native.spec_of(numbers, dtypes.resolve(dtype)).of(stream.seed, stream.subsequence)
 
 
-def map_spec(spec: _native.Spec, dtype: str, words: ref.Array) -> ref.Array:
-    """What the library's kernels make of `words` by `spec`; shape (count,)."""
+def map_numbers(numbers: Numbers, dtype: str, words: ref.Array) -> ref.Array:
+    """What the backend in force makes of `words` by some numbers; shape (count,)."""
     count = len(words) // 2 if dtype == "float64" else len(words)
     out = np.empty(count, ref.DTYPES[dtype])
-    _native.map_words(out.view(np.uint8), spec, words)
+    if active().name == "numba":
+        import numba_tiles
+
+        numba_tiles.map_words(out, numbers, dtypes.resolve(dtype), words)
+    else:
+        from fastinit.backends import _native, native
+
+        _native.map_words(out.view(np.uint8), native.spec_of(numbers, dtypes.resolve(dtype)), words)
     return out
 
 
 def library_map(words: ref.Array, distribution: ref.Distribution, dtype: str) -> ref.Array:
-    return map_spec(spec_of(distribution, dtype), dtype, words)
+    return map_numbers(scheme_of(distribution).distribution((8,)).numbers(dtype), dtype, words)
 
 
 def library_values(
@@ -57,6 +70,20 @@ def library_values(
         dtype=dtype,
         region=range(start, start + count),
     )
+
+
+def reference_values(
+    seed: int, name: str, distribution: ref.Distribution, numbers: ref.Array, dtype: str
+) -> ref.Array:
+    """The reference's values of any elements of a tensor, by their numbers and of their shape."""
+    each = 2 if dtype == "float64" else 1
+    word = (each * numbers.astype(np.uint64)[..., None] + np.arange(each, dtype=np.uint64)).ravel()
+    block, sub = word >> np.uint64(2), ref.subsequence(name)
+    halves = [block & np.uint64(ref.MASK), block >> np.uint64(32)]
+    halves += [np.full(block.shape, part, np.uint64) for part in (sub & ref.MASK, sub >> 32)]
+    words = np.stack(ref.philox4x32(halves, (seed & ref.MASK, seed >> 32)), axis=1)
+    picked = words[np.arange(word.size), word & np.uint64(3)]
+    return ref.map_words(picked, distribution, dtype).reshape(numbers.shape)
 
 
 def bits(values: Any) -> ref.Array:

@@ -101,6 +101,8 @@ def gate_of(
         if same("microarchitecture"):
             return gate, ""
         return None, "another processor"
+    if unit not in (TIMES + NUMPY, TIMES + ZEROS) and not same("isa"):
+        return None, "another instruction set"
     where = ["files"] if unit == TIMES + ZEROS else []
     if same("microarchitecture", "cpus", "threads", "isa", *where):
         return gate, ""

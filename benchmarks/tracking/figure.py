@@ -33,6 +33,7 @@ PANELS = (
     ("instructions scalar", ("words", "float32")),
     ("instructions scalar", ("normal",)),
     ("calls", ("",)),
+    ("custom", ("",)),
     ("dtypes", ("normal",)),
     ("dtypes", ("uniform",)),
 )

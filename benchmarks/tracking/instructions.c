@@ -54,14 +54,14 @@ __attribute__((noinline)) static void measured(void *out, uint32_t dtype, const 
                                                const fi_spec *spec, int calls) {
     fi_status status = FI_OK;
     for (; calls && status == FI_OK; calls--)
-        status = spec ? fi_fill(out, dtype, rows, spec)
-                      : fi_words(out, rows->start, rows->count, 0, 0);
+        status =
+            spec ? fi_fill(out, dtype, rows, spec) : fi_words(out, rows->start, rows->count, 0, 0);
     if (status != FI_OK) exit(3);
 }
 
 int main(int argc, char **argv) {
     if (argc != 4 || fi_isa_select(argv[1]) != FI_OK) return 2;
-    fi_rows rows = {.count = strtoul(argv[2], NULL, 10), .rows = 1};
+    fi_rows rows = {.count = strtoul(argv[2], NULL, 10)};
     int calls = atoi(argv[3]);
     void *out = aligned_alloc(4096, rows.count * sizeof(double));
     if (!out) return 2;
@@ -72,8 +72,15 @@ int main(int argc, char **argv) {
             printf("%s %s\n", KERNELS[k].name, DTYPES[d].name);
             measured(out, DTYPES[d].code, &rows, &KERNELS[k].spec, calls);
         }
+    const fi_spec *normal = &KERNELS[NORMAL_ROW].spec;
     puts("normal float64");
-    measured(out, FI_FLOAT64, &rows, &KERNELS[NORMAL_ROW].spec, calls);
+    measured(out, FI_FLOAT64, &rows, normal, calls);
+    puts("normal float32, two of three in memory");
+    const fi_axis pairs = {rows.count / 2, 2, 12};
+    measured(out, FI_FLOAT32, &(fi_rows){.count = 2, .axes = 1, .axis = &pairs}, normal, calls);
+    puts("normal float32, one of 4,096");
+    const fi_axis column = {rows.count, 4096, 4};
+    measured(out, FI_FLOAT32, &(fi_rows){.count = 1, .axes = 1, .axis = &column}, normal, calls);
     free(out);
     return 0;
 }

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fastinit import instruction_sets, parallel
+from fastinit.backends import instruction_sets
+from fastinit.machine import parallel
 from tracking.machine import COMPILER
 from tracking.results import INSTRUCTIONS, Row, TrackingError
 

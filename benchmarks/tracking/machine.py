@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastinit import instruction_sets, parallel
+from fastinit.backends import instruction_sets
 from fastinit.bench import measure
+from fastinit.machine import parallel
 
 COMPILER = os.environ.get("CC", "gcc")
 KIND = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The kernels alone: cycles a sample in a 64 KiB buffer, which the second cache holds.
 
-One thread, through `fastinit._native`; nothing of arrays, chunks or threads.
+One thread, through `fastinit.backends._native`; nothing of arrays, chunks or threads.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 import fastinit as fi
-from fastinit import _native, instruction_sets
+from fastinit.backends import _native, instruction_sets, native
 from fastinit.bench import measure
-from fastinit.dtypes import DTYPES
-from fastinit.stream import stream
+from fastinit.numerics.dtypes import DTYPES
 from tracking.results import CYCLES
 
 SCHEMES = {
@@ -67,7 +66,7 @@ def kernel(name: str, out: np.ndarray) -> tuple[Callable[[], None], int]:
         return lambda: _native.words(words, 0, 0, 0), words.size
     scheme, _, dtype = name.rpartition(" ")
     kind = DTYPES[dtype]
-    spec = SCHEMES[scheme].distribution((SIZE,)).spec(kind, stream(0, "w"))
+    spec = native.spec_of(SCHEMES[scheme].distribution((SIZE,)).numbers(kind), kind)
     return lambda: _native.fill(out, spec, 0), out.size // kind.size
 
 

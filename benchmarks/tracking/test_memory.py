@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import fastinit as fi
-from fastinit import parallel
 from fastinit.bench import measure
-from fastinit.dtypes import DTYPES
+from fastinit.machine import parallel
+from fastinit.numerics.dtypes import DTYPES
 from tracking import machine
 from tracking.results import NUMPY, TIMES, ZEROS
 
@@ -56,6 +56,24 @@ def test_fill(row, track, size):
 def test_column_shard(row, track, size):
     out = np.ones((size // 2048, 512), np.float32)
     shape, region = (len(out), 4096), np.s_[:, 512:1024]
+    beside_memset(
+        track,
+        row,
+        out,
+        lambda: fi.fill(out, NORMAL, seed=0, name="w", shape=shape, region=region),
+    )
+
+
+@pytest.mark.parametrize("row", [("memory", "two columns of three in memory")])
+def test_narrow_output(row, track, size):
+    out = np.ones((size // 12, 3), np.float32)[:, :2]
+    beside_memset(track, row, out, lambda: fi.fill(out, NORMAL, seed=0, name="w"))
+
+
+@pytest.mark.parametrize("row", [("memory", "one column of 4,096")])
+def test_narrow_region(row, track, size):
+    out = np.ones((size // 16, 1), np.float32)
+    shape, region = (len(out), 4096), np.s_[:, :1]
     beside_memset(
         track,
         row,

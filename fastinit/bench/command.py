@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What `fastinit bench` runs: this machine's figures, within half a minute.
+"""What `fastinit bench` runs: the figures of this machine, within half a minute.
 
-The kernels in the cache, one small tensor, and races (race.py) of large fills, each with as many
-rounds as its part of the time allows.
+It measures the kernels in the cache, one small tensor, and races (race.py) of large fills, each
+with as many rounds as its share of the time allows.  It does not parse arguments: `cli` does.
 """
 
 from __future__ import annotations
@@ -18,26 +18,29 @@ from typing import Any
 import numpy as np
 
 import fastinit
-from fastinit import arrays, parallel
 from fastinit.bench import measure, race
-from fastinit.bench.peers import PEERS, SCHEMES, is_installed
+from fastinit.bench.peers import PEERS, RACED, is_installed
 from fastinit.bench.race import Race
-from fastinit.checkpoints.layout import parse_size
-from fastinit.dtypes import DTYPES
-from fastinit.samplers import Sampler
+from fastinit.checkpoints.sizes import parse_size
+from fastinit.machine import cgroups, parallel
+from fastinit.numerics.dtypes import DTYPES
+from fastinit.schemes.sampling import sampler
+from fastinit.values.samplers import Sampler
+from fastinit.values.stream import Stream
 
 SECONDS = 20.0
-"""How long races begin.  One that has begun, or an import, can take some seconds more."""
+"""For how long new races begin.  A running race, or an import, can take a few seconds more."""
 ROUNDS = 9
 SHARE = 0.03
 """Seconds that a peer takes in a round."""
 CACHED = 2**16
-"""Bytes of the buffer that the second cache holds."""
-CALLS = 16  # of the kernel in a round, or of a small tensor
+"""Bytes of a buffer that fits the L2 cache."""
+CALLS = 16  # of a kernel per round
+SMALL_CALLS = 200  # of a small tensor per round, so that waking up is a small part of the time
 LEAST, USUAL = 10**6, 2**28
-"""Bytes of the large buffer: the fewest, and how many if there is room and the machine is quick."""
+"""Bytes of the large buffer: the fewest, and the usual number if memory and speed allow it."""
 FILL = 0.1
-"""Seconds that fastinit takes to fill it, at most, if no size is asked for."""
+"""Seconds that fastinit may take to fill it, if no size is given."""
 
 RACES = (
     ("normal", "float32"),
@@ -46,56 +49,55 @@ RACES = (
     ("uniform", "float32"),
     ("normal", "float64"),
 )
-"""What is raced, what matters most first: the last may find no time left for peers."""
+"""What is raced, in order of importance: the last races may have no time left for peers."""
 
 Show = Callable[[str], object]
 
 
-PROCESS, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-"""Where Linux tells of this process and the machine, and of control groups (version 2)."""
+def free_memory(root: Path = cgroups.ROOT) -> int:
+    """Bytes that this process may still allocate: on the machine, and in its control groups.
 
-
-def free_memory() -> int:
-    """Bytes that this process may yet take: of the machine, and of its control groups."""
-    try:
-        lines = (PROCESS / "meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-        free *= 1024
-    except (OSError, StopIteration):
+    Args:
+        root: of the file system; tests pass another one.
+    """
+    lines = cgroups.read(root / "proc/meminfo").splitlines()
+    free = _number(lines, "MemAvailable:") * 1024
+    if not free:
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        lines = (PROCESS / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return free
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    group = GROUPS / own
-    above = [folder for folder in group.parents if folder.is_relative_to(GROUPS)]
-    return min([free, *(_free_of(folder) or free for folder in (group, *above))])
+    return min([free, *(_free_of(group) or free for group in cgroups.groups("memory", root))])
 
 
-def _free_of(group: Path) -> int | None:
-    """What a control group may yet take; files it can drop from its cache are no use of it."""
+def _free_of(group: cgroups.Group) -> int | None:
+    """What a control group may still allocate, plus what it can drop from its cache of files."""
+    names = ("max", "current") if group.version == 2 else ("limit_in_bytes", "usage_in_bytes")
     try:
-        most, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        lines = (group / "memory.stat").read_text().splitlines()
-    except (OSError, ValueError):  # there is no group, or its limit is "max"
+        most, used = (int(cgroups.read(group.folder / f"memory.{name}")) for name in names)
+    except ValueError:  # there is no such file, or the limit is "max"
         return None
-    cached = next((int(x.split()[1]) for x in lines if x.startswith("inactive_file ")), 0)
-    return max(1, most - used + cached)
+    cached = "inactive_file" if group.version == 2 else "total_inactive_file"
+    lines = cgroups.read(group.folder / "memory.stat").splitlines()
+    return max(1, most - used + _number(lines, cached))
+
+
+def _number(lines: list[str], name: str) -> int:
+    """The number after a name, or 0."""
+    rows = (line.split() for line in lines)
+    return next((int(row[1]) for row in rows if row[:1] == [name]), 0)
 
 
 def buffer_size(size: str | None, threads: int) -> int:
-    """Bytes of the large buffer, of which two are held at a time.
+    """Bytes of the large buffer; two such buffers exist at a time.
 
     Raises:
-        ValueError: it is no size, too small to mean anything, or does not fit into memory.
+        ValueError: it is not a size, or it is too small to be meaningful or too large for memory.
     """
     free = free_memory()
     if size is None:
         out = np.empty(LEAST // 4, np.float32)
-        fill = partial(fastinit.fill, out, SCHEMES["normal"], seed=0, name="w", threads=threads)
+        fill = partial(fastinit.fill, out, RACED["normal"], seed=0, name="w", threads=threads)
         fill()
-        quick = int(out.nbytes / measure.timed(fill) * FILL)
+        least = min(measure.timed(fill) for _ in range(5))  # other programs may disturb some
+        quick = int(out.nbytes / least * FILL)
         most = min(USUAL, free // 8, quick)
         return max(LEAST, 1 << most.bit_length() >> 1)
     try:
@@ -115,10 +117,10 @@ def buffer_size(size: str | None, threads: int) -> int:
 
 
 def run(size: str | None, threads: int | None, show: Show) -> dict[str, Any]:
-    """Measure everything, `show` it line by line as it is found, and return it for JSON.
+    """Measure everything, `show` each line as soon as it is known, and return all for JSON.
 
     Raises:
-        ValueError: an impossible size or number of threads, before anything is allocated.
+        ValueError: the size or the number of threads is impossible; nothing is allocated then.
     """
     began = time.perf_counter()
     workers = parallel.thread_count(threads)
@@ -131,7 +133,7 @@ def run(size: str | None, threads: int | None, show: Show) -> dict[str, Any]:
         show(line)
     found["cycles_per_sample"] = cycles = _cycles_per_sample()
     show("")
-    show(f"{'one thread, in a buffer of 64 KiB':<40} {'cycles a sample':>18}")
+    show(f"{'one thread, in a buffer of 64 KiB':<40} {'cycles per sample':>18}")
     for name, figure in cycles.items():
         show(f"  {name:<38} {figure:>18.2f}")
     found["microseconds_of_1000"] = small = _microseconds()
@@ -145,11 +147,14 @@ def run(size: str | None, threads: int | None, show: Show) -> dict[str, Any]:
         show("")
         for line in one.lines():
             show(line)
+    found["trusted"] = all(one["trusted"] for one in races)
     found["not_installed"] = missing
     found["seconds"] = time.perf_counter() - began
     show("")
     if missing:
         show(f"not installed, so not raced: {', '.join(missing)}")
+    for line in race.verdict(races):
+        show(line)
     show(f"{found['seconds']:.0f} s")
     return found
 
@@ -164,12 +169,12 @@ def _head(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _cycles_per_sample() -> dict[str, float]:
-    """Clock cycles of the kernels alone, one thread, in a buffer that the second cache holds."""
+    """Clock cycles of the kernels alone, one thread, in a buffer that fits the L2 cache."""
     out = np.ones(CACHED, np.uint8)
     found = {}
     for kind, dtype in RACES:
         count = CACHED // DTYPES[dtype].size
-        source = arrays.sampler(SCHEMES[kind], (count,), seed=0, name="w", dtype=dtype)
+        source = sampler(RACED[kind], (count,), Stream(0, "w"), DTYPES[dtype])
 
         def draw(source: Sampler = source) -> None:
             for _ in range(CALLS):
@@ -181,24 +186,24 @@ def _cycles_per_sample() -> dict[str, float]:
 
 
 def _microseconds() -> dict[str, float]:
-    """What a small tensor costs, most of which is not the drawing."""
+    """The cost of a small tensor, most of which is not drawing."""
     generator = np.random.default_rng(0)
-    scheme = SCHEMES["normal"]
+    scheme = RACED["normal"]
 
     def ours() -> None:
-        for _ in range(CALLS):
+        for _ in range(SMALL_CALLS):
             fastinit.array((1000,), scheme, seed=0, name="w")
 
     def numpys() -> None:
-        for _ in range(CALLS):
+        for _ in range(SMALL_CALLS):
             generator.standard_normal(1000, np.float32)
 
     seconds = measure.interleaved({"fastinit.array": ours, "NumPy": numpys}, 5 * ROUNDS)
-    return {name: statistics.median(values) / CALLS * 1e6 for name, values in seconds.items()}
+    return {name: statistics.median(values) / SMALL_CALLS * 1e6 for name, values in seconds.items()}
 
 
 def _races(size: int, threads: int, end: float) -> Iterator[Race]:
-    """Every race in warm memory; in fresh memory those of the peers that make their own."""
+    """Every race in warm memory, then in fresh memory with the peers that return new arrays."""
     peers = [peer for peer in PEERS if is_installed(peer.package)]
     buffer = np.ones(size, np.uint8)
     for number, (kind, dtype) in enumerate(RACES):

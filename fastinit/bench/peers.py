@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What can be raced: memset, fastinit, and the generators of NumPy and other packages.
 
-A peer is one entry of `PEERS`.  Its package is imported when its engine is built, and only then;
-how engines are measured is in race.py.  Peers that fill in place at a standard scale only are left
-at that scale, which spares them a pass over the memory.
+A peer is one entry of `PEERS`.  Its package is imported only when its engine is built; race.py
+measures engines.  Peers that fill in place only at a standard scale stay at that scale, which saves
+them a pass over the memory.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ import numpy.typing as npt
 
 import fastinit
 from fastinit.bench import measure
-from fastinit.dtypes import DTYPES
+from fastinit.numerics.dtypes import DTYPES
 from fastinit.schemes import Scheme
 
-Array = npt.NDArray[Any]
+Samples = npt.NDArray[Any]
 Call = Callable[[], object]
 Threads = Literal["one", "given", "all"]
 
 STD = 0.02
 BOUND = 2 * STD  # of the truncated normal, and of the uniform
 
-SCHEMES: dict[str, Scheme] = {
+RACED: dict[str, Scheme] = {
     "uniform": fastinit.uniform(-BOUND, BOUND),
     "normal": fastinit.normal(std=STD),
     "truncated": fastinit.truncated_normal(std=STD),
 }
-"""The kinds of values that are raced, and fastinit's scheme for each."""
+"""The kinds of values that are raced, with the scheme of each."""
 
 
 @dataclass(frozen=True)
-class Engine:
-    """How a generator fills, once its package is there.
+class Racer:
+    """How a generator fills, after its package was imported.
 
     Attributes:
-        fresh: makes a new array of so many values, from its allocation to its last value.
-        bind: takes a NumPy array and gives the call that fills it; None for a generator that
-            only returns new arrays.
+        fresh: returns a new array of the given number of values; this includes the allocation.
+        bind: takes a NumPy array and returns the call that fills it; None for a generator that only
+            returns new arrays.
     """
 
     fresh: Callable[[int], object]
-    bind: Callable[[Array], Call] | None = None
+    bind: Callable[[Samples], Call] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Peer:
     """A generator to race.
 
     Attributes:
-        name: what it is called in tables.
-        package: what must be importable.
+        name: its name in tables.
+        package: the package that must be importable.
         kind: "uniform", "normal" or "truncated", at two sigma.
         dtype: "float32", "bfloat16" or "float64".
-        threads: it is made to use one, may use as many as it is given, or all CPUs in any case.
+        threads: whether it uses one thread, as many as it is given, or always all CPUs.
         build: the engine for a kind, a dtype and a number of threads.
     """
 
@@ -73,14 +73,14 @@ class Peer:
     kind: str
     dtype: str
     threads: Threads
-    build: Callable[[str, str, int], Engine]
+    build: Callable[[str, str, int], Racer]
 
-    def engine(self, threads: int) -> Engine:
-        """Import the package and make the engine; whatever the package raises is raised."""
+    def engine(self, threads: int) -> Racer:
+        """Import the package and make the engine; errors of the package are passed on."""
         return self.build(self.kind, self.dtype, self.thread_count(threads))
 
     def thread_count(self, threads: int) -> int:
-        """How many threads it may use where fastinit is given so many."""
+        """How many threads it may use if fastinit uses `threads`."""
         return {"one": 1, "given": threads, "all": os.cpu_count() or 1}[self.threads]
 
 
@@ -89,51 +89,51 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-# ---- the ceiling and fastinit --------------------------------------------------------------------
+# ---- the baseline and fastinit -------------------------------------------------------------------
 
 
-def memset(dtype: str, threads: int) -> Engine:
-    """The C library's memset, with as many threads: what memory can take."""
+def memset(dtype: str, threads: int) -> Racer:
+    """The baseline: the C library's memset with as many threads."""
 
-    def fill(out: Array) -> Array:
+    def fill(out: Samples) -> Samples:
         measure.memset(out, threads)
         return out
 
     return _filling(fill, dtype)
 
 
-def ours(kind: str, dtype: str, threads: int) -> Engine:
+def ours(kind: str, dtype: str, threads: int) -> Racer:
     """fastinit."""
 
-    def fill(out: Array) -> Array:
-        return fastinit.fill(out, SCHEMES[kind], seed=0, name="w", threads=threads)
+    def fill(out: Samples) -> Samples:
+        return fastinit.fill(out, RACED[kind], seed=0, name="w", threads=threads)
 
     return _filling(fill, dtype)
 
 
-def _filling(fill: Callable[[Array], object], dtype: str) -> Engine:
+def _filling(fill: Callable[[Samples], object], dtype: str) -> Racer:
     """The engine of a function that fills NumPy arrays."""
     kind = DTYPES[dtype].numpy
-    return Engine(lambda count: fill(np.empty(count, kind)), lambda out: partial(fill, out))
+    return Racer(lambda count: fill(np.empty(count, kind)), lambda out: partial(fill, out))
 
 
 # ---- generators that NumPy drives ----------------------------------------------------------------
 
 
-def _numpy(bits: str, kind: str, dtype: str, threads: int) -> Engine:
-    """A bit generator of NumPy; several threads by its manual's recipe of spawned seeds."""
+def _numpy(bits: str, kind: str, dtype: str, threads: int) -> Racer:
+    """A bit generator of NumPy; several threads use spawned seeds, as its manual recommends."""
     seeds = np.random.SeedSequence(0).spawn(threads)
     make = getattr(np.random, bits)
     return _generators([np.random.Generator(make(seed)) for seed in seeds], kind, dtype)
 
 
-def _randomgen(bits: str, kind: str, dtype: str, threads: int, **options: int) -> Engine:
+def _randomgen(bits: str, kind: str, dtype: str, threads: int, **options: int) -> Racer:
     """A bit generator of randomgen, in NumPy's Generator."""
     make = getattr(import_module("randomgen"), bits)
     return _generators([np.random.Generator(make(0, **options))], kind, dtype)
 
 
-def _generators(generators: Sequence[np.random.Generator], kind: str, dtype: str) -> Engine:
+def _generators(generators: Sequence[np.random.Generator], kind: str, dtype: str) -> Racer:
     method = {"uniform": "random", "normal": "standard_normal"}[kind]
     draws = [getattr(generator, method) for generator in generators]
     number = DTYPES[dtype].numpy
@@ -141,10 +141,10 @@ def _generators(generators: Sequence[np.random.Generator], kind: str, dtype: str
         return _filling(lambda out: draws[0](out=out, dtype=number), dtype)
     executor = ThreadPoolExecutor(len(draws))
 
-    def draw(work: tuple[Callable[..., object], Array]) -> None:
+    def draw(work: tuple[Callable[..., object], Samples]) -> None:
         work[0](out=work[1], dtype=number)
 
-    def fill(out: Array) -> Array:
+    def fill(out: Samples) -> Samples:
         parts = np.array_split(out, len(draws))
         list(executor.map(draw, zip(draws, parts, strict=True)))
         return out
@@ -152,28 +152,28 @@ def _generators(generators: Sequence[np.random.Generator], kind: str, dtype: str
     return _filling(fill, dtype)
 
 
-def _parallel_numpy_rng(kind: str, dtype: str, threads: int) -> Engine:
+def _parallel_numpy_rng(kind: str, dtype: str, threads: int) -> Racer:
     generator = import_module("parallel_numpy_rng").default_rng(0)
     draw = {"uniform": generator.random, "normal": generator.standard_normal}[kind]
     number = DTYPES[dtype].numpy.type
 
-    def fill(out: Array) -> object:
+    def fill(out: Samples) -> object:
         return draw(size=out.size, out=out, dtype=number, nthread=threads)
 
     return _filling(fill, dtype)
 
 
-def _mkl_random(brng: str, method: str, kind: str, dtype: str, threads: int) -> Engine:
+def _mkl_random(brng: str, method: str, kind: str, dtype: str, threads: int) -> Racer:
     state = import_module("mkl_random").MKLRandomState(0, brng=brng)
     if kind == "uniform":
-        return Engine(lambda count: state.uniform(-BOUND, BOUND, count))
-    return Engine(lambda count: state.normal(0, STD, count, method=method))
+        return Racer(lambda count: state.uniform(-BOUND, BOUND, count))
+    return Racer(lambda count: state.normal(0, STD, count, method=method))
 
 
 # ---- frameworks ----------------------------------------------------------------------------------
 
 
-def _torch(kind: str, dtype: str, threads: int) -> Engine:
+def _torch(kind: str, dtype: str, threads: int) -> Racer:
     torch = import_module("torch")
     torch.set_num_threads(threads)
     fills: dict[str, Callable[[Any], object]] = {
@@ -184,8 +184,8 @@ def _torch(kind: str, dtype: str, threads: int) -> Engine:
     return _tensors(torch, fills[kind], dtype)
 
 
-def _torch_func(kind: str, dtype: str, threads: int) -> Engine:
-    """torch's generator by counters, which takes a key."""
+def _torch_func(kind: str, dtype: str, threads: int) -> Racer:
+    """The counter-based generator of torch, which takes a key."""
     torch, random = import_module("torch"), import_module("torch.func._random")
     torch.set_num_threads(threads)
     key = random.key(0)
@@ -196,18 +196,18 @@ def _torch_func(kind: str, dtype: str, threads: int) -> Engine:
     return _tensors(torch, fill, dtype)
 
 
-def _tensors(torch: Any, fill: Callable[[Any], object], dtype: str) -> Engine:
-    """The engine of a function that fills torch's tensors."""
+def _tensors(torch: Any, fill: Callable[[Any], object], dtype: str) -> Racer:
+    """The engine of a function that fills torch tensors."""
     kind = getattr(torch, dtype)
 
-    def bind(out: Array) -> Call:
+    def bind(out: Samples) -> Call:
         words = out.view(np.int16) if dtype == "bfloat16" else out
         return partial(fill, torch.from_numpy(words).view(kind))
 
-    return Engine(lambda count: fill(torch.empty(count, dtype=kind)), bind)
+    return Racer(lambda count: fill(torch.empty(count, dtype=kind)), bind)
 
 
-def _jax(implementation: str, kind: str, dtype: str, threads: int) -> Engine:
+def _jax(implementation: str, kind: str, dtype: str, threads: int) -> Racer:
     jax = import_module("jax")
     key = jax.device_put(jax.random.key(0, impl=implementation), jax.devices("cpu")[0])
     draw = {
@@ -218,11 +218,11 @@ def _jax(implementation: str, kind: str, dtype: str, threads: int) -> Engine:
         ),
     }[kind]
     compiled = jax.jit(draw, static_argnums=1)
-    return Engine(lambda count: compiled(key, count).block_until_ready())
+    return Racer(lambda count: compiled(key, count).block_until_ready())
 
 
-def _tensorflow(kind: str, dtype: str, threads: int) -> Engine:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or it greets on stderr
+def _tensorflow(kind: str, dtype: str, threads: int) -> Racer:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # otherwise it writes to stderr on import
     tf = import_module("tensorflow")
     number = getattr(tf, dtype)
     draw = {
@@ -235,7 +235,7 @@ def _tensorflow(kind: str, dtype: str, threads: int) -> Engine:
         with tf.device("CPU:0"):
             return draw(shape=(count,), seed=(0, 0), dtype=number)
 
-    return Engine(fresh)
+    return Racer(fresh)
 
 
 # ---- the list ------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def _peers(
     threads: Threads,
     kinds: str,
     dtypes: str,
-    build: Callable[[str, str, int], Engine],
+    build: Callable[[str, str, int], Racer],
 ) -> Iterator[Peer]:
     """A peer for each of the kinds in each of the dtypes."""
     for kind, dtype in itertools.product(kinds.split(), dtypes.split()):
@@ -303,7 +303,7 @@ PEERS: tuple[Peer, ...] = (
     *_mkl_peers(),
     *_framework_peers(),
     *_peers(
-        "parallel-numpy-rng",  # the last, for each of its functions is compiled for seconds
+        "parallel-numpy-rng",  # last, because each of its functions takes seconds to compile
         "parallel_numpy_rng",
         "given",
         "uniform normal",
@@ -311,4 +311,4 @@ PEERS: tuple[Peer, ...] = (
         _parallel_numpy_rng,
     ),
 )
-"""Every peer.  Where time is short the last are left out."""
+"""Every peer.  When time runs out, the last ones are left out."""

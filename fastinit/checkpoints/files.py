@@ -12,345 +12,363 @@ swap it meanwhile).
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import stat
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import TracebackType
-from typing import Literal, cast, get_args
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 
+from fastinit.checkpoints.advice import (
+    ELSEWHERE,
+    BusyError,
+    NoSpaceError,
+    available,
+    explained,
+    given,
+)
+from fastinit.checkpoints.descriptors import OpenFile, OpenFiles, read_into
+from fastinit.checkpoints.inodes import imitate, make_folder
+from fastinit.checkpoints.writable import Durability, WritableFile
 from fastinit.errors import CheckpointError
+from fastinit.texts import printable
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.fastinit")
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-NO_ALLOCATION = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-NO_FOLDER_FLUSH = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EROFS}
-NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
-ADVICE = {
-    errno.EACCES: "give yourself permission to write there, or choose another folder",
-    errno.EPERM: "give yourself permission to write there, or choose another folder",
-    errno.EROFS: "the file system is read-only: choose another folder",
-    errno.EFBIG: "pass a smaller max_shard_size, or raise the file size limit (ulimit -f)",
-    errno.EIO: "the disk reported a fault: check it, or choose another folder",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENAMETOOLONG: "choose a folder with a shorter name",
-    errno.ENOTDIR: "choose a folder",
-}
+JOURNAL = re.compile(r"(\..+\.[0-9a-f]{32})\.ranges\.fastinit")
+CLAIM = re.compile(r"\..+\.begun\.fastinit")
+SEALED = re.compile(r"\.(.+)\.complete\.fastinit")
+NEVER_OURS = {errno.ELOOP, errno.ENXIO}  # what opening a symbolic link and a socket gives
 
 
-Durability = Literal["none", "file", "full"]
-"""What is flushed to disk: nothing; files before their rename; and the folder after it too."""
+def sealed(name: str) -> str:
+    """The name under which a finished file waits until others are finished as well."""
+    return f".{name}.complete.fastinit"
 
 
-def check_durability(durability: str) -> Durability:
-    """The level itself, if there is such a one."""
-    if durability not in get_args(Durability):
-        raise ValueError(
-            f"durability is {durability!r}: choose from {', '.join(get_args(Durability))}"
-        )
-    return cast("Durability", durability)
-
-
-@contextmanager
-def explained(path: Path, doing: str, needed: int = 0) -> Iterator[None]:
-    """Turn an OSError of the body into a CheckpointError that names the file and a way out."""
-    try:
-        yield
-    except OSError as error:
-        advice = ADVICE.get(error.errno or 0, "run the same command again to carry on")
-        if error.errno in NO_SPACE:
-            wanted = f"{needed:,} bytes are needed, " if needed else ""
-            advice = f"{wanted}{_free(path.parent):,} are free: free some, or choose another folder"
-        raise CheckpointError(
-            f"cannot {doing} {path}: {error.strerror or error}; {advice}"
-        ) from error
-
-
-def _free(path: Path | int) -> int:
-    """Bytes that this user may still write there."""
-    with suppress(OSError):
-        state = os.statvfs(path)
-        return state.f_frsize * (state.f_bavail if os.geteuid() else state.f_bfree)
-    return 0
+def journal_of(temporary: str) -> str:
+    """The name of the journal of a temporary file: which of its bytes are complete."""
+    return f"{temporary.removesuffix('.fastinit')}.ranges.fastinit"
 
 
 class Folder:
     """An open folder, locked against other writers, and the temporary files made in it.
 
-    Leaving the `with` block removes every temporary file that was not published.
+    Leaving the `with` block removes every temporary file that was not published or kept.
+
+        with OpenFiles() as opened, Folder(path, opened) as folder:
+
+    A signal can keep this class from removing files and from unlocking, which take many steps.
+    Even then, leaving the outer block closes every file.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
+        opened: OpenFiles,
         *,
         exclusive: bool = True,
         durability: Durability = "full",
     ) -> None:
-        self.path = Path(path)
+        self.path = given(path)
+        self.opened = opened
         self.durability = durability
-        self.temporaries: dict[str, TemporaryFile] = {}
+        self.process = os.getpid()
+        self.temporaries: OrderedDict[TemporaryFile, None] = OrderedDict()
+        self.models: Sequence[str] = ()
         with explained(self.path, "open"):
-            linked = self.path.is_symlink()
-        if linked:
+            target = os.readlink(self.path) if self.path.is_symlink() else None
+        if target is not None:
             raise CheckpointError(
-                f"{self.path} is a symbolic link to {os.readlink(self.path)}: pass its target"
+                f"{printable(self.path)} is a symbolic link to {printable(target)}: pass its target"
             )
+        self.file = opened.new()
         with explained(self.path, "open"):
-            _make(self.path, durable=durability == "full")
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            self.descriptor = os.open(self.path, flags)
-            alone = not exclusive or _lock(self.descriptor)
+            make_folder(self.path, durable=durability == "full")
+            self.file.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            alone = not exclusive or self.file.lock() is not False
         if not alone:
-            _close(self.descriptor)
-            raise CheckpointError(
-                f"another process is writing into {self.path}: wait until it ends, "
-                "or choose another folder"
-            )
+            raise BusyError(self.path, f", {ELSEWHERE}")
 
     def __enter__(self) -> Folder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        for temporary in list(self.temporaries.values()):
-            temporary.discard()
-        _close(self.descriptor)
+    def __exit__(self, *_: object) -> None:
+        if os.getpid() != self.process:
+            return  # forked meanwhile: the files are the parent's
+        try:
+            self._discard()
+        finally:
+            self.opened.release(self.file)
+
+    def _discard(self) -> None:
+        """Remove unfinished files, the last one first; a signal makes it miss one file at most."""
+        interruption = None
+        for temporary in reversed(list(self.temporaries)):
+            try:
+                temporary.discard()
+            except BaseException as error:  # noqa: BLE001 - kept and raised below
+                interruption = error
+        if interruption:
+            raise interruption
 
     def names(self) -> set[str]:
-        """What is in the folder."""
-        with explained(self.path, "list"):
-            return set(os.listdir(self.descriptor))
+        """What is in the folder.
+
+        It opens another descriptor: one that was read before has to be rewound, and a rewind that
+        fails goes unnoticed and leaves nothing to read.
+        """
+        with explained(self.path, "list"), OpenFile() as file:
+            return set(os.listdir(self._open(file, ".", os.O_RDONLY | os.O_DIRECTORY)))
 
     def begins_with(self, name: str, content: bytes, size: int) -> bool:
         """Whether `name` is a regular file of `size` bytes that begins with `content`."""
-        with explained(self.path / name, "read"):
-            return self._begins_with(name, content, size)
-
-    def _begins_with(self, name: str, content: bytes, size: int) -> bool:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(name, flags, dir_fd=self.descriptor)
-        except OSError as error:
-            if error.errno == errno.ELOOP:  # a symbolic link is never ours
+        with explained(self.path / name, "read"), OpenFile() as file:
+            if self.open_for_reading(file, name) != size:
                 return False
-            raise
+            found = bytearray(len(content))
+            read_into(file.fileno(), memoryview(found), 0)
+            return found == content
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The content of a regular file, or nothing if it is another thing or has more bytes."""
+        with explained(self.path / name, "read"), OpenFile() as file:
+            size = self.open_for_reading(file, name)
+            if size is None or size > limit:
+                return b""
+            content = bytearray(size)
+            count = read_into(file.fileno(), memoryview(content), 0)
+            return bytes(content[:count])
+
+    def open_for_reading(self, file: OpenFile, name: str) -> int | None:
+        """Open a regular file for reading, and return its size; None if it is another thing."""
         try:
-            state = os.fstat(descriptor)
-            return (
-                stat.S_ISREG(state.st_mode)
-                and state.st_size == size
-                and os.pread(descriptor, len(content), 0) == content
-            )
-        finally:
-            _close(descriptor)
+            self._open(file, name, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in NEVER_OURS:
+                return None
+            raise
+        state = os.fstat(file.fileno())
+        return state.st_size if stat.S_ISREG(state.st_mode) else None
+
+    def _open(self, file: OpenFile, name: str, flags: int, mode: int = 0o666) -> int:
+        return file.open(name, flags | os.O_NOFOLLOW, mode, self.file.fileno())
 
     def is_folder(self, name: str) -> bool:
         """Whether `name` is a folder, which no file can replace."""
-        with suppress(FileNotFoundError):
-            state = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        with explained(self.path / name, "look at"), suppress(FileNotFoundError):
+            state = os.stat(name, dir_fd=self.file.fileno(), follow_symlinks=False)
             return stat.S_ISDIR(state.st_mode)
         return False
 
+    def imitate(self, names: Sequence[str]) -> None:
+        """Give new files the owner and mode of those they replace, else of the first of `names`."""
+        self.models = names
+
+    def model(self, name: str) -> os.stat_result | None:
+        """The state of the file whose owner and mode a new file `name` gets, if there is one."""
+        for model in (name, *self.models) if self.models else ():
+            with suppress(OSError):
+                state = os.stat(model, dir_fd=self.file.fileno())
+                if stat.S_ISREG(state.st_mode):
+                    return state
+        return None
+
     def check_space(self, needed: int) -> None:
-        """Raise when the file system has fewer bytes left; one that cannot tell says 0 blocks."""
+        """Raise when the file system has fewer bytes left, as far as it can tell."""
         with explained(self.path, "measure"):
-            known = os.fstatvfs(self.descriptor).f_blocks > 0
-        if known and _free(self.descriptor) < needed:
-            raise CheckpointError(
-                f"{self.path} needs {needed:,} bytes, {_free(self.descriptor):,} are free: "
-                "free some, or choose another folder"
+            left = available(self.file.fileno())
+        if left is not None and left < needed:
+            raise NoSpaceError(
+                f"{printable(self.path)} needs {needed:,} bytes, {left:,} are available: "
+                f"free some, {ELSEWHERE}"
             )
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a complete file its final name, in place of the file that has it."""
+        at = self.file.fileno()
+        with explained(self.path / new, "rename a temporary file to"):
+            os.rename(old, new, src_dir_fd=at, dst_dir_fd=at)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a small file; it appears whole or not at all."""
+        small_file(self, name, content).publish()
 
     def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
         with explained(self.path / name, "remove"), suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self.descriptor)
+            os.unlink(name, dir_fd=self.file.fileno())
 
     def sync(self) -> None:
         """Make names that were added and removed survive a power cut, if that is asked for."""
         if self.durability == "full":
             with explained(self.path, "flush"):
-                os.fsync(self.descriptor)
+                os.fsync(self.file.fileno())
 
     def flush(self, name: str) -> None:
         """Flush a file that is there already: who wrote it may have asked for less."""
         if self.durability == "none":
             return
-        with explained(self.path / name, "flush"):
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(name, flags, dir_fd=self.descriptor)
-            try:
-                os.fsync(descriptor)
-            finally:
-                _close(descriptor)
+        with explained(self.path / name, "flush"), OpenFile() as file:
+            os.fsync(self._open(file, name, os.O_RDONLY))
 
-    def sweep(self) -> None:
-        """Remove the temporary files of dead writers: those whose lock can be had."""
-        for name in self.names():
+    def sweep(self, keep: Collection[str] = ()) -> None:
+        """Remove the temporary files of dead writers: those whose lock can be had.
+
+        Those called in `keep` stay, and so do their journals.
+        """
+        names = self.names()
+        for name in sorted(names.difference(keep)):
             if TEMPORARY.fullmatch(name):
                 with suppress(OSError):
                     self._sweep(name)
+        for name in sorted(names):
+            match = JOURNAL.fullmatch(name)
+            if match and f"{match[1]}.fastinit" not in keep:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=self.file.fileno())
 
     def _sweep(self, name: str) -> None:
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(name, flags, dir_fd=self.descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(name, dir_fd=self.descriptor)
-        finally:
-            _close(descriptor)
+        with OpenFile() as file:
+            try:
+                self._open(file, name, os.O_RDWR | os.O_NONBLOCK)  # NFS locks what can be written
+            except PermissionError:  # complete, in place of a read-only file
+                self._open(file, name, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                if file.lock():
+                    os.unlink(name, dir_fd=self.file.fileno())
+            finally:
+                file.release()
+
+    def keep(self) -> None:
+        """Keep the temporary files, which are sealed."""
+        self.temporaries.clear()
 
 
-class TemporaryFile:
-    """A file under a name of its own until `publish` gives it its final one."""
+class TemporaryFile(WritableFile):
+    """A file under a name of its own until `publish` gives it its final one.
 
-    def __init__(self, folder: Folder, final: str, size: int) -> None:
+    Args:
+        left: the temporary name of a file of that size which a killed writer left; if it can be
+            had, it becomes this file, with all that was written into it.
+    """
+
+    def __init__(self, folder: Folder, final: str, size: int, left: str | None = None) -> None:
         self.folder = folder
         self.final = final
-        self.path = folder.path / final
-        self.descriptor = -1
+        self.model = folder.model(final)
+        self.journal: str | None = None
+        super().__init__(OpenFile(), folder.path / final, folder.durability)
         with explained(self.path, "create", size):
-            while not self._open():
-                pass
-            _allocate(self.descriptor, size)
+            if left is None or not self._take(left, size):
+                while not self._open():
+                    pass
+            self.allocate(size)
+
+    def _take(self, name: str, size: int) -> bool:
+        """Open and lock what a killed writer left; False if it is another thing by now."""
+        self.names, self.journal = [name], journal_of(name)
+        self.file = self.folder.opened.new()
+        self.folder.temporaries[self] = None
+        with suppress(OSError):
+            self.folder._open(self.file, name, os.O_RDWR | os.O_NONBLOCK)
+            state = os.fstat(self.file.fileno())
+            if stat.S_ISREG(state.st_mode) and state.st_size == size and self.file.lock():
+                self._make_mode()
+                return True
+        self.discard()
+        return False
+
+    def _make_mode(self) -> None:
+        """Give a file that another call made the mode that `_open` would: of any file, its journal.
+
+        That call may have replaced a checkpoint, which is begun in private.
+        """
+        assert self.journal is not None
+        with suppress(OSError):  # a file system without modes
+            at = self.folder.file.fileno()
+            state = os.stat(self.journal, dir_fd=at, follow_symlinks=False)
+            os.fchmod(self.file.fileno(), 0o600 if self.model else state.st_mode & 0o666)
 
     def _open(self) -> bool:
         """Open and lock under a fresh name; False when a sweeper took it in between.
 
         Registered before it exists, so that an interrupt at any point leaves nothing behind.
         """
-        self.close()
-        self.name = f".{self.final}.{uuid.uuid4().hex}.fastinit"  # a pid repeats in a retried task
-        self.folder.temporaries[self.name] = self
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.descriptor = os.open(self.name, flags, 0o666, dir_fd=self.folder.descriptor)
-        if _lock(self.descriptor) and os.fstat(self.descriptor).st_nlink:
+        name = f".{self.final}.{os.urandom(16).hex()}.fastinit"  # a pid repeats in a retried task
+        self.names = [name]
+        self.file = self.folder.opened.new()
+        self.folder.temporaries[self] = None
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        self.folder._open(self.file, name, flags, 0o600 if self.model else 0o666)
+        if self.file.lock() is not False and os.fstat(self.file.fileno()).st_nlink:
             return True
         self.discard()
         return False
 
-    def write(self, data: bytes | memoryview, offset: int) -> None:
-        """Put all of `data` at `offset`; one call of the system may take only a part."""
-        data = memoryview(data)
-        with explained(self.path, "write", len(data)):
-            while data:
-                written = os.pwrite(self.descriptor, data, offset)
-                data, offset = data[written:], offset + written
-
-    def flush(self) -> None:
-        """Wait until what was written is on disk, unless nothing is to be flushed.
-
-        A failure is final: the data may be lost.
-        """
-        if self.folder.durability != "none":
-            with explained(self.path, "flush"):
-                os.fsync(self.descriptor)
-
-    def begin_flush(self, offset: int, size: int) -> None:
-        """Have the disk begin with what was written there, and do not wait; only a hint.
-
-        Pages that are not on disk yet cannot be dropped: being told that they are not needed,
-        Linux starts to write them.
-        """
-        if self.folder.durability != "none" and hasattr(os, "posix_fadvise"):  # macOS has none
-            with suppress(OSError):
-                os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_DONTNEED)
-
     def complete(self) -> None:
-        """Everything is written: flush it, or where nothing is flushed, hear what closing says.
+        """Everything is written: give it owner and mode, and let it settle.
 
-        A network file system may report only then that the data never arrived.  Closing a
-        duplicate asks it as well, and keeps the lock.
+        Owner and mode come this late, so that what a killed writer leaves can be written by its
+        user, and thus be opened and locked by whoever sweeps.
         """
-        self.flush()
-        if self.folder.durability == "none":
-            with explained(self.path, "close"):
-                os.close(os.dup(self.descriptor))
+        if self.model:
+            with explained(self.path, "set the mode of"):
+                imitate(self.file.fileno(), self.model)
+        self.settle()
 
     def close(self) -> None:
         """Give up the descriptor, and the lock with it."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            _close(descriptor)
+        self.folder.opened.release(self.file)
+
+    def note(self, line: str) -> None:
+        """Add a line to the journal, for who finds the file should this process be killed.
+
+        A line that cannot be written is only work that would be done again.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        with suppress(OSError), OpenFile() as journal:
+            self.journal = journal_of(self.names[0])
+            descriptor = self.folder._open(journal, self.journal, flags)
+            os.write(descriptor, f"\n{line}\n".encode())  # a line that was cut stays apart
+
+    def _forget(self) -> None:
+        """Remove the journal, if there is one: nothing is left to be done again."""
+        if self.journal:
+            with suppress(OSError):
+                os.unlink(self.journal, dir_fd=self.folder.file.fileno())
+            self.journal = None
 
     def publish(self) -> None:
         """Rename a complete file to its final name, and flush that too."""
-        at = self.folder.descriptor
-        with explained(self.path, "rename a temporary file to"):
-            os.rename(self.name, self.final, src_dir_fd=at, dst_dir_fd=at)
-        del self.folder.temporaries[self.name]
+        self.folder.rename(self.names[-1], self.final)
+        self._forget()
+        del self.folder.temporaries[self]
         self.close()
         self.folder.sync()
 
+    def seal(self) -> None:
+        """Rename a complete file to the name under which a later run finds it.
+
+        Until `Folder.keep` is called, leaving the folder removes it, the one sealed last first.
+        """
+        self.folder.temporaries.move_to_end(self)
+        self.names.append(sealed(self.final))
+        self.folder.rename(*self.names)
+        self._forget()
+
     def discard(self) -> None:
         """Remove it.  Never fails: what cannot be removed now, the next writer sweeps."""
-        with suppress(OSError):
-            os.unlink(self.name, dir_fd=self.folder.descriptor)
+        for name in self.names:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=self.folder.file.fileno())
+        self._forget()
         self.close()
-        self.folder.temporaries.pop(self.name, None)
+        self.folder.temporaries.pop(self, None)
 
 
-def _make(path: Path, *, durable: bool) -> None:
-    """Create the folder and its parents, each name flushed to disk in the folder above it.
-
-    The folder's own name is flushed if it is there already, too: who made it may not have.
-    """
-    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
-    for folder in reversed(missing):
-        with suppress(FileExistsError):  # somebody else was faster
-            os.mkdir(folder)
-    if durable:
-        for folder in reversed(missing or [path]):
-            _flush_name(folder)
-
-
-def _flush_name(path: Path) -> None:
-    """Make a folder's name survive a power cut, where we may and the file system can."""
-    try:
-        descriptor = os.open(path / "..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in NO_FOLDER_FLUSH:  # a mount point may lie in an image of no writes
-            raise
-    finally:
-        _close(descriptor)
-
-
-def _close(descriptor: int) -> None:
-    """Close; an error now says nothing new, for what matters has been flushed or completed."""
-    with suppress(OSError):
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock the file, or say that somebody else has; file systems without locks are trusted."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            return True
-        if error.errno == errno.EWOULDBLOCK:
-            return False
-        raise
-    return True
-
-
-def _allocate(descriptor: int, size: int) -> None:
-    """Reserve the whole size, so that a full disk shows here and not after an hour."""
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except AttributeError:  # macOS has none
-        os.ftruncate(descriptor, size)
-    except OSError as error:
-        if error.errno not in NO_ALLOCATION:
-            raise
-        os.ftruncate(descriptor, size)
+def small_file(target: Folder, name: str, content: bytes) -> TemporaryFile:
+    """A complete temporary file with that content."""
+    file = TemporaryFile(target, name, len(content))
+    file.write(content, 0)
+    file.complete()
+    return file

@@ -1,57 +1,56 @@
 # SPDX-License-Identifier: MIT
-"""Writing a plan to disk as a checkpoint.  What the bytes are is settled in layout.py.
+"""Writes a plan as a checkpoint: looks at the folder, and gives files their names in order.
 
-Threads claim chunks over all tensors and shards without a pause in between; each fills its own
-buffer and writes it at its place.  So memory is one chunk per thread, whatever the model's size.
+layout.py decides what the bytes are, and outputs.py draws them; objects/ writes into object stores.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex
 
-import numpy as np
-
-from fastinit.checkpoints.files import Durability, Folder, TemporaryFile, check_durability
-from fastinit.checkpoints.layout import (
-    CHUNK,
-    CONFIG,
-    INDEX,
-    PIECES,
-    SHARD_NAME,
-    SINGLE,
-    Layout,
-    Shard,
-    chunks,
-    layout_of,
-)
-from fastinit.dtypes import resolve
+from fastinit.checkpoints import claims, refusals, replace
+from fastinit.checkpoints.advice import NoSpaceError
+from fastinit.checkpoints.descriptors import OpenFiles
+from fastinit.checkpoints.dispatching import journals
+from fastinit.checkpoints.dispatching.engine import Engine, check, started
+from fastinit.checkpoints.drawing import Drawing
+from fastinit.checkpoints.files import Folder, small_file
+from fastinit.checkpoints.formats import DEFAULT
+from fastinit.checkpoints.layout import Layout, Shard, layout_of
+from fastinit.checkpoints.outputs import Progress, fill
+from fastinit.checkpoints.plans import check_apart
+from fastinit.checkpoints.targets import is_store, located
+from fastinit.checkpoints.writable import Durability, check_durability
+from fastinit.docstrings import shares
 from fastinit.errors import CheckpointError
-from fastinit.floats import default_floats
-from fastinit.parallel import run, stop_if_asked, thread_count
-
-if TYPE_CHECKING:
-    from fastinit.samplers import Sampler
-
-BEGIN = 2**24  # bytes after which the disk is told to begin: it works from the start
-FLUSH = 2**28  # bytes after which it is waited for: so Ctrl-C never waits long
-
-Progress = Callable[[int], None]
+from fastinit.machine.floats import default_floats
+from fastinit.machine.parallel import thread_count
+from fastinit.plans.reading import CONFIG_FILE
+from fastinit.schemes.custom import trusted
+from fastinit.texts import printable
+from fastinit.values.custom import DrawFunction
 
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What `write` did: `size` is bytes of values, `resumed` the files found finished.
+    """What `write` did.
 
-    `cpu_seconds` is what the whole process used meanwhile, in all threads and in the system.
+    `folder` is a path, or the URL of a prefix in an object store, as text.  `size` counts bytes of
+    values, and `resumed` names the files that were already finished.  `durability` is "full" for an
+    object store, which keeps what it has acknowledged.
+    `cpu_seconds` is the CPU time of the whole process meanwhile, in all threads, user and system;
+    the workers of an engine are other processes.  `engine` is None if there was none; `digests` has
+    that of the values in each file that an engine wrote (fastinit/checkpoints/digests.py).
     """
 
-    folder: Path
+    folder: Path | str
     files: tuple[str, ...]
     tensors: int
     parameters: int
@@ -60,72 +59,134 @@ class WriteReport:
     cpu_seconds: float
     durability: Durability
     resumed: tuple[str, ...]
+    engine: str | None = None
+    workers: int = 1
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @default_floats
 def write(
     plan: Any,
-    folder: str | os.PathLike[str],
+    folder: Any,
     *,
     seed: SupportsIndex,
     dtype: str | None = None,
-    max_shard_size: int | str = "5GB",
+    max_shard_size: SupportsIndex | str = "5GB",
     threads: int | None = None,
     overwrite: bool = False,
     durability: str = "full",
     progress: Progress | None = None,
+    format: str = DEFAULT,
+    custom: Iterable[DrawFunction] = (),
+    engine: Any = None,
+    workers: SupportsIndex | None = None,
+    address: str | None = None,
 ) -> WriteReport:
-    """Write every tensor of `plan` into `folder`, as safetensors in the layout of the hub.
+    """Write every tensor of `plan` into `folder`, by default as safetensors in the hub's layout.
 
-    The same arguments give the same bytes for any number of threads.  A file appears under its
-    name when it is complete, and flushed as `durability` says; the index, or the only file, comes
-    last and makes it a checkpoint.  After a crash the same call carries on with the files that are
-    missing.
+    The same arguments give the same bytes for any number of threads.  A file gets its name when it
+    is complete and has been flushed as `durability` says; the index, or the only file, comes last
+    and makes the folder a checkpoint.  After a crash the same call continues with the missing
+    files.
 
     Args:
-        plan: a `Plan`, or anything `fastinit.plan` reads.
-        folder: made if missing; unrelated files in it are left alone.
+        plan: a `Plan`; the name of a preset, see `presets`; the path of a .toml or .json plan, of a
+            safetensors checkpoint, or of a config.json of transformers; a config object; or a
+            PyTorch module.  `fastinit.plan` says more.
+        folder: created if missing; unrelated files in it are left alone.  Or the URL of a prefix in
+            an object store, such as "s3://bucket/gpt2", "gs://..." or "az://...", or a store object
+            of obstore, the extra ``cloud``.
         seed: 0 <= seed < 2**64.
-        dtype: element type of the tensors that have none of their own; None leaves it to the plan.
-        max_shard_size: bytes of values in a file, as a number or as "500MB", "5GB".
-        threads: None means FASTINIT_THREADS, or the CPUs this process may use.
-        overwrite: replace a checkpoint that is there.  It stays until the new one is complete,
-            so there must be room for both.  A config.json that is there stays if the plan has
-            none.
+        dtype: element type of the tensors for which the plan sets none; None leaves it to the plan.
+            Of a config or a module it is the dtype of the model.
+        max_shard_size: maximum bytes of values per file, a number or "500MB", "5GB" or "1.5GiB".
+        threads: number of threads, >= 1; by default FASTINIT_THREADS, or else the number of CPUs
+            that this process may use.
+        overwrite: replace an existing checkpoint.  It stays until the new one is complete, so
+            there must be room for both, and the new files get the owner and mode of those they
+            replace.  An existing config.json stays if the plan has none.  The plan cannot be read
+            from the checkpoint that it replaces.  In an object store the old checkpoint goes first.
         durability: what a power cut, or a crash of the machine, can undo.  "full": nothing that
             was reported; each file is flushed to disk before it gets its name, and the folder
-            after it.  "file": names, never contents; files are flushed, the folder is not, so
-            every name there stands for a whole file, but the last ones may be missing, and an
+            after it.  "file": names, never contents; files are flushed and the folder is not, so
+            every file that has its name is complete, but the last names may be missing, and an
             overwrite may leave a mixture, which `verify` finds.  "none": anything; nothing is
-            flushed, names may stand for files with holes.  A process that dies leaves whole files
-            alone at every level.
+            flushed, and files may have holes.  If only the process dies, every file that has its
+            name is complete, at every level.  Of no meaning for an object store.
         progress: called with the number of bytes of values done since its last call.
+        format: "safetensors", or "npy" for a NumPy file per tensor, named after it, and their
+            recipe in fastinit.json, which comes last.  "npy" holds float32, float16 and float64,
+            and does not use `max_shard_size`.
+        custom: the custom distributions that a plan file may name: what
+            `fastinit.numba.distribution` made.  A `Plan` brings its own.  No file makes fastinit
+            import a module.
+        engine: who draws: None for threads of this process; "local" for processes of this machine;
+            "ray", "dask" or "mpi" for machines that share `folder`; a `distributed.Client`, or any
+            `fastinit.engines.Engine`.  The bytes are the same.  docs/engines.md says more.
+        workers: number of workers that the engine starts, >= 1; `threads` is then per worker.
+        address: of a Ray or Dask cluster that is there already.
 
     Raises:
-        ValueError: an argument, a name, a shape or a scale that cannot work; nothing is written.
-        CheckpointError: the folder or the disk refuses.  No temporary file is left.
+        TypeError: a seed, folder or engine of the wrong type.
+        ValueError: an argument, a name, a shape or a scale that cannot work, or an empty path;
+            nothing is written.  A plan file that cannot be read, or does not describe a plan, is a
+            PlanError, which is a ValueError; tensors of a module or of a config that have no scheme
+            are a ModuleError, which is one, too.
+        UntrustedError: a plan file names a custom distribution that `custom` lacks; a ValueError.
+        ImportError: a framework that the plan takes is missing, or the library of an engine or of a
+            store.
+        CheckpointError: the folder, disk or store refuses the write.  No temporary file is left.
+            But if the final renames of an overwrite fail, complete files stay under hidden names,
+            and the same call renames them without drawing anything again.
     """
+    target = folder if is_store(folder) else located(folder)
+    count = check(engine, target, workers, threads, address)
+    with started(engine, count, threads, address) as running:
+        call = partial(
+            _write,
+            plan,
+            target,
+            running,
+            threads,
+            overwrite,
+            durability,
+            progress,
+            seed=seed,
+            dtype=dtype,
+            max_shard_size=max_shard_size,
+            format=format,
+            custom=custom,
+        )
+        return running.lead(call) if running else call()
+
+
+def _write(
+    plan: Any,
+    target: Any,
+    engine: Engine | None,
+    threads: int | None,
+    overwrite: bool,
+    durability: str,
+    progress: Progress | None,
+    **options: Any,
+) -> WriteReport:
+    """Write the plan, whoever draws; `options` are those of the layout."""
     begin, cpu_begin = time.perf_counter(), time.process_time()
     level = check_durability(durability)
-    layout = layout_of(plan, seed=seed, dtype=dtype, max_shard_size=max_shard_size)
-    workers = thread_count(threads)
-    with Folder(folder, durability=level) as target:
-        target.sweep()
-        names = target.names()
-        resumed = set() if overwrite else _finished(target, layout, names)
-        missing = [shard for shard in layout.shards if shard.file not in resumed]
-        _check_replaceable(target, layout)
-        target.check_space(sum(layout.files.values()) - _sizes(layout, resumed))
-        for name in resumed:
-            target.flush(name)
-        if progress:
-            progress(sum(s.data_size for s in layout.shards if s.file in resumed))
-        if overwrite:
-            _replace(target, layout, names, workers, progress)
-        else:
-            _add(target, layout, missing, workers, progress)
+    if overwrite and isinstance(target, Path):
+        check_apart(plan, target)
+    layout = layout_of(plan, **options)
+    drawing = Drawing(engine, threads, progress)
+    place: Path | str
+    if isinstance(target, Path):
+        place, done = _into_folder(layout, target, overwrite, drawing, level)
+    else:
+        from fastinit.checkpoints import objects
+
+        place, done = objects.write(layout, target, overwrite, drawing.threads, progress)
+        level = "full"
     return WriteReport(
-        folder=target.path,
+        folder=place,
         files=tuple(layout.files),
         tensors=layout.tensors,
         parameters=layout.parameters,
@@ -133,78 +194,117 @@ def write(
         seconds=time.perf_counter() - begin,
         cpu_seconds=time.process_time() - cpu_begin,
         durability=level,
-        resumed=tuple(shard.file for shard in layout.shards if shard.file in resumed),
+        resumed=tuple(shard.file for shard in layout.shards if shard.file in done),
+        engine=engine.name if engine else None,
+        workers=engine.workers if engine else 1,
+        digests=drawing.digests,
     )
 
 
+def _into_folder(
+    layout: Layout, folder: Path, overwrite: bool, drawing: Drawing, level: Durability
+) -> tuple[Path, set[str]]:
+    """Write into a folder; returns its path, and the files that were there already."""
+    with OpenFiles() as opened, Folder(folder, opened, durability=level) as target:
+        target.sweep(journals.noted(target.names()))
+        replace.sweep(target, target.names())
+        done, replacing = _look(target, layout, overwrite)
+        _check_replaceable(target, layout)
+        missing = [shard for shard in layout.shards if shard.file not in done]
+        drawing.left = journals.left_in(target, missing)
+        target.sweep({left.name for left in drawing.left.values()})
+        with _room_explained(target, layout, replacing):
+            target.check_space(
+                sum(layout.files[file] for file in layout.files.keys() - done - drawing.left.keys())
+            )
+        for place in done.values():
+            target.flush(place)
+        if drawing.progress:
+            drawing.progress(layout.size - sum(map(drawing.size_left, missing)))
+        (_replace if replacing else _add)(target, layout, done, missing, drawing)
+        return target.path, set(done)
+
+
+@shares(write)
+@default_floats
 def write_shard(
     description: dict[str, Any],
     folder: str | os.PathLike[str],
     *,
     threads: int | None = None,
     durability: str = "full",
+    custom: Iterable[DrawFunction] = (),
 ) -> None:
-    """Write one shard from `Shard.to_json`, on any machine, any number of times.
+    """Write the shard that `Shard.to_json` described, on any machine, any number of times.
 
-    Once every shard is there, `write` with the same plan finds them and adds the index.
+    A shard that is already complete is only flushed again.  Once every shard is there, `write` with
+    the same plan finds them and adds the index.
 
     Args:
-        description: what `Shard.to_json` gave, perhaps through JSON.
-        folder, threads, durability: as for `write`, which flushes what it finds once more.
+        description: the result of `Shard.to_json`, also after a round trip through JSON.
+        folder, threads, durability: as for `write`.
+        custom: the custom distributions that the description names.
 
     Raises:
-        ValueError: it is no such description; an argument that cannot work.
+        TypeError: a description or folder of the wrong type.
+        ValueError: the description is not that of a shard, or an argument cannot work.
+        UntrustedError: it names a custom distribution that `custom` lacks.
         CheckpointError: the folder holds a finished checkpoint or another shard of that name, or
-            it or the disk refuses.
+            the folder or the disk refuses the write.
     """
-    shard, workers = Shard.from_json(description), thread_count(threads)
-    with Folder(folder, exclusive=False, durability=check_durability(durability)) as target:
+    shard, workers = Shard.from_json(description, trusted(custom)), thread_count(threads)
+    level = check_durability(durability)
+    with OpenFiles() as opened, Folder(folder, opened, exclusive=False, durability=level) as target:
         names = target.names()
-        if shard.file in names and _is_ours(target, shard.file, shard):
+        claims.check(target, names, shard)
+        if shard.file in names and _is_ours(target, names, shard.file, shard):
             target.flush(shard.file)
             target.sync()
             return
-        _check_uncommitted(target, names)
+        refusals.check_uncommitted(target, names)
+        claims.check_unclaimed(target, names, shard)
         target.check_space(shard.file_size)
-        _fill(target, [shard], workers, None, publish=True)
+        claims.make(target, shard)
+        fill(target, [shard], workers, None, publish=True)
 
 
-def _sizes(layout: Layout, names: Iterable[str]) -> int:
-    return sum(layout.files[name] for name in names)
+def _look(target: Folder, layout: Layout, overwrite: bool) -> tuple[dict[str, str], bool]:
+    """The complete files, each with its current name, and whether to replace a checkpoint."""
+    names = target.names()
+    refusals.check_formats(target, names, layout.form)
+    if not overwrite:
+        refusals.check_uncommitted(target, names)
+    if complete := replace.begun(target, layout, names):
+        return complete, True
+    if overwrite:
+        replace.forget(target, names)
+        claims.forget(target, names)
+        return {}, True
+    replace.check_unbegun(target, names)
+    claims.check(target, names, layout.shards[0])
+    return {name: name for name in _finished(target, layout, names)}, False
 
 
 def _finished(target: Folder, layout: Layout, names: set[str]) -> set[str]:
-    """The shards that an interrupted run completed; raises for anything it cannot have made."""
-    _check_uncommitted(target, names)
+    """The shards that an interrupted run completed; raises for files it cannot have written."""
     shards = {shard.file: shard for shard in layout.shards}
-    found = {name for name in names if SHARD_NAME.fullmatch(name)}
+    found = {name for name in names if name in shards or layout.form.is_shard(name)}
     for name in sorted(found):
-        _is_ours(target, name, shards.get(name))
+        _is_ours(target, names, name, shards.get(name))
     config = layout.config
-    if config and CONFIG in names and not target.begins_with(CONFIG, config, len(config)):
-        raise CheckpointError(
-            f"{target.path / CONFIG} differs from this plan's: remove it, pass overwrite=True "
-            "(--overwrite), or choose another folder"
-        )
+    if config and CONFIG_FILE in names and not target.begins_with(CONFIG_FILE, config, len(config)):
+        raise refusals.another_config(target)
     return found
 
 
-def _check_uncommitted(target: Folder, names: set[str]) -> None:
-    for name in (INDEX, SINGLE):
-        if name in names:
-            raise CheckpointError(
-                f"{target.path} already holds a checkpoint ({name}): pass overwrite=True "
-                "(--overwrite on the command line) to replace it, or choose another folder"
-            )
-
-
-def _is_ours(target: Folder, name: str, shard: Shard | None) -> bool:
-    """True for a finished file of this very call; anything else under its name is an error."""
-    if shard is None or not target.begins_with(name, shard.header, shard.file_size):
-        raise CheckpointError(
-            f"{target.path / name} is not what this call would write there: repeat the call "
-            "that began it, pass overwrite=True (--overwrite), or choose another folder"
-        )
+def _is_ours(target: Folder, names: set[str], name: str, shard: Shard | None) -> bool:
+    """True for a finished file that this call would write too; any other file is an error."""
+    if (
+        shard is None
+        or not claims.covers(target, names, shard)
+        or not target.begins_with(name, shard.header, shard.file_size)
+    ):
+        raise refusals.another_file(target, name)
     return True
 
 
@@ -212,165 +312,76 @@ def _check_replaceable(target: Folder, layout: Layout) -> None:
     for name in layout.files:
         if target.is_folder(name):
             raise CheckpointError(
-                f"{target.path / name} is a folder, a file must go there: remove it, "
+                f"{printable(target.path / name)} is a folder where a file must go: remove it, "
                 "or choose another folder"
             )
 
 
 def _add(
-    target: Folder, layout: Layout, missing: list[Shard], workers: int, progress: Progress | None
+    target: Folder,
+    layout: Layout,
+    done: Mapping[str, str],
+    missing: Sequence[Shard],
+    drawing: Drawing,
 ) -> None:
-    """Publish each file as it is finished, so that an interrupted run can be carried on."""
-    if layout.config is not None:
-        if CONFIG in target.names():
-            target.flush(CONFIG)
-        else:
-            _small_file(target, CONFIG, layout.config).publish()
-    _fill(target, missing, workers, progress, publish=True)
-    if layout.index is not None:
-        _small_file(target, INDEX, layout.index).publish()
+    """Publish each file when it is complete, so that an interrupted run can be resumed."""
+    with _room_explained(target, layout, False):
+        claims.make(target, layout.shards[0])
+        if layout.config is not None:
+            if CONFIG_FILE in target.names():
+                target.flush(CONFIG_FILE)
+            else:
+                target.put(CONFIG_FILE, layout.config)
+        drawing.fill(target, missing, publish=True)
+        if layout.index is not None:
+            target.put(layout.form.index, layout.index)
+    claims.withdraw(target, layout.shards[0])
 
 
 def _replace(
-    target: Folder, layout: Layout, names: set[str], workers: int, progress: Progress | None
-) -> None:
-    """Put everything new, complete, beside the old checkpoint, and only then change names.
-
-    The old index goes first and the new one comes last, so at no time does an index name a
-    mixture.  A numbered shard that is not ours belongs to the old checkpoint, even if a run that
-    died here has removed the index that said so.
-    """
-    config = layout.config and _small_file(target, CONFIG, layout.config)
-    index = layout.index and _small_file(target, INDEX, layout.index)
-    shards = _fill(target, layout.shards, workers, progress, publish=False)
-    same_config = layout.config is None or (
-        CONFIG in names and target.begins_with(CONFIG, layout.config, len(layout.config))
-    )
-    if INDEX in names:
-        target.remove(INDEX)
-    if SINGLE in names and not (index is None and same_config):
-        target.remove(SINGLE)  # else one rename replaces the old checkpoint by the new
-    target.sync()
-    for file in [config, *shards, index]:
-        if file:
-            file.publish()
-    for name in sorted(names - layout.files.keys()):
-        if SHARD_NAME.fullmatch(name):
-            target.remove(name)
-    target.sync()
-
-
-def _small_file(target: Folder, name: str, content: bytes) -> TemporaryFile:
-    file = TemporaryFile(target, name, len(content))
-    file.write(content, 0)
-    file.complete()
-    return file
-
-
-_Piece: TypeAlias = "tuple[Sampler, int, int]"
-"""What draws a tensor, the byte of it where the piece begins, and how many bytes it has."""
-
-
-class _Task(NamedTuple):
-    """`size` bytes for `offset` in the file: pieces of tensors, or the header if there are none."""
-
-    output: _Output
-    offset: int
-    size: int
-    pieces: list[_Piece]
-
-
-def _fill(
     target: Folder,
-    shards: Iterable[Shard],
-    workers: int,
-    progress: Progress | None,
-    *,
-    publish: bool,
-) -> list[TemporaryFile]:
-    """Write the shards; publish each when it is complete, or return them."""
-    outputs: list[_Output] = []
-    local = threading.local()
-    lock = threading.Lock()
-
-    def tasks() -> Iterator[_Task]:
-        for shard in shards:
-            outputs.append(_Output(target, shard, publish))
-            yield from outputs[-1].tasks(shard)
-
-    def work(task: _Task) -> None:
-        if not hasattr(local, "buffer"):
-            local.buffer = np.empty(CHUNK, np.uint8)
-        task.output.put(task, local.buffer)
-        if progress and task.pieces:
-            with lock:
-                progress(task.size)
-
-    run(tasks(), work, workers)
-    return [output.file for output in outputs]
+    layout: Layout,
+    done: Mapping[str, str],
+    missing: Sequence[Shard],
+    drawing: Drawing,
+) -> None:
+    """Complete every new file beside the old checkpoint, and only then rename the new files."""
+    old = (name for name in sorted(target.names()) if layout.form.is_shard(name))
+    target.imitate([*layout.form.marks, *old])
+    with _room_explained(target, layout, True):
+        files = [
+            small_file(target, name, content)
+            for name, content in ((CONFIG_FILE, layout.config), (layout.form.index, layout.index))
+            if content is not None and name not in done
+        ]
+        files += drawing.fill(target, missing, publish=False)
+        replace.seal(target, layout, files)
+    replace.commit(target, layout)
 
 
-def _chunks(shard: Shard) -> Iterator[list[_Piece]]:
-    """The bytes of all values, cut into chunks; a sampler lives as long as its tensor's pieces."""
-    tensors = ((shard.sampler(e), e.size, resolve(e.dtype).size) for e in shard.entries)
-    return chunks(tensors, CHUNK, PIECES)
+@contextmanager
+def _room_explained(target: Folder, layout: Layout, replacing: bool) -> Iterator[None]:
+    """If space runs out, say what stays in the folder and what to remove."""
+    try:
+        yield
+    except NoSpaceError as error:
+        names: set[str] = set()
+        with suppress(CheckpointError):
+            names = target.names()
+        stays = _what_stays(names, layout, replacing)
+        raise NoSpaceError("; ".join([str(error), *stays])) from error
 
 
-class _Output:
-    """A shard being written by several threads; the one that does its last byte finishes it."""
-
-    def __init__(self, target: Folder, shard: Shard, publish: bool) -> None:
-        self.header = shard.header
-        self.file = TemporaryFile(target, shard.file, shard.file_size)
-        self.publish = publish
-        self.lock = threading.Lock()
-        self.left = shard.file_size
-        self.unflushed = 0
-
-    def tasks(self, shard: Shard) -> Iterator[_Task]:
-        """The header and then every chunk, of one tensor or of many."""
-        offset = len(self.header)
-        yield _Task(self, 0, offset, [])
-        for pieces in _chunks(shard):
-            size = sum(size for _, _, size in pieces)
-            yield _Task(self, offset, size, pieces)
-            offset += size
-
-    def put(self, task: _Task, buffer: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
-        """Make a task's bytes, write them, and count them."""
-        begin = 0
-        for sampler, start, size in task.pieces:
-            stop_if_asked()  # a chunk may hold many small matrices, which take long
-            sampler.draw(buffer[begin : begin + size], start // sampler.dtype.size)
-            begin += size
-        data = buffer[: task.size].data if task.pieces else memoryview(self.header)
-        self.file.write(data, task.offset)
-        self._flush_some(task.offset + task.size, task.size)
-        if self._last(task.size):
-            self.finish()
-
-    def _flush_some(self, end: int, size: int) -> None:
-        """Keep the disk busy meanwhile: it is told to begin often, and waited for now and then."""
-        with self.lock:
-            before, self.unflushed = self.unflushed, self.unflushed + size
-            begins, due = self.unflushed // BEGIN > before // BEGIN, self.unflushed >= FLUSH
-            if due:
-                self.unflushed = 0
-        if due:
-            self.file.flush()
-        elif begins:
-            self.file.begin_flush(max(0, end - BEGIN), BEGIN)
-
-    def _last(self, size: int) -> bool:
-        """Counted after a thread's own flush: nobody uses the file once `left` is 0."""
-        with self.lock:
-            self.left -= size
-            return self.left == 0
-
-    def finish(self) -> None:
-        """Everything is written: make it last, and if it may be seen, visible."""
-        self.file.complete()
-        if self.publish:
-            self.file.publish()
-        else:
-            self.file.close()  # the folder is locked, and open files are limited
+def _what_stays(names: set[str], layout: Layout, replacing: bool) -> Iterator[str]:
+    shards = [shard.file for shard in layout.shards if shard.file in names]
+    if replacing and not names.isdisjoint(layout.form.marks):
+        yield (
+            "the existing checkpoint stays, and takes its space until the new one is complete: "
+            "remove it first if you can do without it"
+        )
+    elif shards and not replacing:
+        yield (
+            f"{len(shards)} of {len(layout.shards)} shards are complete and stay, "
+            f"{' to '.join(sorted({shards[0], shards[-1]}))}: with more room the same command "
+            "writes the others; to give up, remove the complete ones"
+        )

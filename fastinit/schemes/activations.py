@@ -6,9 +6,11 @@ from __future__ import annotations
 import math
 from typing import Unpack
 
-from fastinit.fans import FanOptions
+from fastinit.numerics.checks import check_multiplier
 from fastinit.schemes.engine import by_fan, by_variance, scaled, within
-from fastinit.schemes.scheme import Rule, check_flag, check_multiplier, maker
+from fastinit.schemes.fans import FanOptions
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
 
 ELU_VARIANCE = 1.5505188080679277
 """1 / E[elu(z)^2] = 1 / (1 + e^2 Phi(-2) - 2 sqrt(e) Phi(-1)), as the SIREN code writes it."""
@@ -21,21 +23,23 @@ def siren(omega: float = 30.0, *, first: bool = False, **options: Unpack[FanOpti
     .. math:: w \sim \mathcal U[-a, a], \quad a = \frac{\sqrt{6 / f_\text{in}}}{\omega}
               \text{ or, in the first layer, } \frac{1}{f_\text{in}}
 
-    For every layer, the last and linear one too.  Biases are `torch_bias`.
+    For every layer, including the last, linear one.  Biases are `torch_bias`.
 
     Args:
-        omega: the frequency, > 0; the first layer's weights do not depend on it.
-        first: the layer that takes the coordinates.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        omega: the frequency, > 0; the weights of the first layer do not depend on it.
+        first: True for the layer whose inputs are the coordinates.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: omega not above 0 or not finite, an unknown layout, a shape without fans.
+        ValueError: omega is not above 0 or not finite.
+        ValueError: as for `fans`.
 
     Source:
         Sitzmann, Martel, Bergman, Lindell, Wetzstein (2020), "Implicit neural representations with
         periodic activation functions", arXiv:2006.09661; the authors' ``modules.py``.  Who differs:
         the paper's bound for sin(W x + b) has no omega; the factored form divides by it.  The
-        first layer's bound is the code's.
+        bound of the first layer comes from the code.  siren-pytorch 0.1.7 gives each bias the
+        bound of its layer's weight.
 
     >>> siren().distribution((256, 150)).high == 0.2 / 30
     True
@@ -43,7 +47,6 @@ def siren(omega: float = 30.0, *, first: bool = False, **options: Unpack[FanOpti
     0.5
     """
     check_multiplier("omega", omega)
-    check_flag("first", first)
     if first:
         return by_fan(lambda n: within(1.0 / n), "fan_in", options)
     return by_fan(lambda n: within(math.sqrt(6.0 / n) / omega), "fan_in", options)
@@ -58,15 +61,15 @@ def selu_normal(**options: Unpack[FanOptions]) -> Rule:
     Biases are zeros().
 
     Args:
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: an unknown layout, a shape without fans.
+        ValueError: as for `fans`.
 
     Source:
         Klambauer, Unterthiner, Mayr, Hochreiter (2017), "Self-normalizing neural networks",
-        arXiv:1706.02515.  Who differs: `lecun_normal` has this variance and is truncated;
-        PyTorch's gain for selu, 3/4, makes `kaiming_normal` narrower than the paper.
+        arXiv:1706.02515.  Who differs: `lecun_normal` has the same variance but is truncated;
+        PyTorch's gain of 3/4 for selu makes `kaiming_normal` narrower than in the paper.
 
     >>> selu_normal().distribution((64, 256)).std
     0.0625
@@ -82,11 +85,15 @@ def elu_normal(**options: Unpack[FanOptions]) -> Rule:
               c = 1 / \operatorname E[\text{elu}(z)^2] = 1.5505188080679277, \quad
               z \sim \mathcal N(0, 1)
 
-    Args and errors as for `selu_normal`.
+    Args:
+        all: as for `selu_normal`.
+
+    Raises:
+        all: as for `selu_normal`.
 
     Source:
-        The code of Sitzmann et al. (2020), ``modules.py``, as for `siren`.  Who differs: nobody
-        known; PyTorch has no gain for elu.
+        ``modules.py`` of the authors of Sitzmann et al. (2020), arXiv:2006.09661.  Who differs:
+        nobody known; PyTorch has no gain for elu.
 
     >>> elu_normal().distribution((64, 256)).std == (1.5505188080679277 / 256) ** 0.5
     True

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import math
 
-from fastinit.fans import FanRule
-from fastinit.matrices import Matrix, Placed
+from fastinit.numerics.checks import Shape
+from fastinit.schemes.fans import FanRule
+from fastinit.values.matrices import Matrix, Placed
 
-Dims = tuple[int, ...]
 KERNELS = (1, 2, 3)
 """How many axes the kernel of a convolution can have."""
 
 
-def convolution(name: str, fan_rule: FanRule, dims: Dims) -> tuple[int, int, list[int]]:
+def convolution(name: str, fan_rule: FanRule, dims: Shape) -> tuple[int, int, list[int]]:
     """The input axis, the output axis and the kernel's axes of a convolution."""
     (inputs,), (outputs,), _ = fan_rule.axes(dims)
     kernel = [axis for axis in range(len(dims)) if axis not in (inputs, outputs)]
@@ -25,17 +25,17 @@ def convolution(name: str, fan_rule: FanRule, dims: Dims) -> tuple[int, int, lis
     return inputs, outputs, kernel
 
 
-def strides(dims: Dims) -> list[int]:
+def strides(dims: Shape) -> list[int]:
     """How many elements one step along each axis skips."""
     return [math.prod(dims[axis + 1 :]) for axis in range(len(dims))]
 
 
-def without(dims: Dims, kernel: list[int]) -> Dims:
+def without(dims: Shape, kernel: list[int]) -> Shape:
     """The shape of one tap."""
     return tuple(dim for axis, dim in enumerate(dims) if axis not in kernel)
 
 
-def placed(dims: Dims, kernel: list[int], before: int, matrix: Matrix) -> Placed:
+def placed(dims: Shape, kernel: list[int], before: int, matrix: Matrix) -> Placed:
     """`matrix` at the middle tap, (k - before) // 2: before is 1 for the earlier of two."""
     steps = strides(dims)
     tap = sum((dims[axis] - before) // 2 * steps[axis] for axis in kernel)

@@ -6,11 +6,13 @@ from __future__ import annotations
 import math
 from typing import Unpack
 
-from fastinit.distributions import TruncatedNormal
-from fastinit.fans import FanOptions
+from fastinit.numerics.checks import check_count, check_factor
 from fastinit.schemes.engine import by_fan
+from fastinit.schemes.fans import FanOptions
 from fastinit.schemes.language import by_depth, residual
-from fastinit.schemes.scheme import Rule, check_count, check_factor, maker
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.values.distributions import TruncatedNormal
 
 CUTOFF = 3.0
 """Where OLMo, and torchtitan for its output layer, truncate, in sigma (``cutoff_factor``)."""
@@ -31,21 +33,22 @@ def torchtitan(std: float = 0.02, *, layer: int | None = None) -> Rule:
     .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 2, \quad
               \sigma = \text{std} \text{ or } \frac{\text{std}}{\sqrt{2 (\text{layer} + 1)}}
 
-    The bounds are absolute, 100 sigma by default: a plain normal in all but name.  With `layer`
-    for ``wo``, ``w2`` and ``w3``, and DeepSeek-V3's router, without for the other linear layers.
-    The embedding is normal(1), the output layer `torchtitan_output`, biases are 0.
+    The bounds are absolute, 100 sigma by default, so that this is nearly a plain normal.  Give
+    `layer` for ``wo``, ``w2`` and ``w3`` and the router of DeepSeek-V3; leave it out for the other
+    linear layers.  The embedding is normal(1), the output layer `torchtitan_output`, biases are 0.
 
     Args:
-        std: standard deviation of the bell without `layer`, >= 0.
-        layer: the block's index, the first is 0.
+        std: standard deviation of the underlying normal without `layer`, >= 0.
+        layer: index of the block, from 0.
 
     Raises:
-        ValueError: std negative or not finite, or so large that next to nothing lies within the
-            bounds; layer below 0.
+        ValueError: std is negative or not finite, or so large that hardly any value lies within
+            the bounds; layer is below 0.
 
     Source:
         Liang et al. (2024), "TorchTitan", arXiv:2410.06511; torchtitan 0.3.0,
-        ``depth_scaled_std``.  Who differs: its gpt_oss scales all layers by depth, its Qwen 3 is
+        ``depth_scaled_std``.  Who differs: its gpt_oss scales all layers by depth, draws the
+        experts' biases and the sinks alike and has embeddings of 0.02; its Qwen 3 is
         normal(0.02), in the mixture of experts with `gpt2_residual` for ``wo`` and ``w2``.
 
     >>> torchtitan(layer=49).distribution((4096, 14336)).std
@@ -65,13 +68,13 @@ def torchtitan_output(*, width: int) -> Rule:
     .. math:: w \sim \mathcal N(0, \sigma^2) \text{ given } |w| \le 3 \sigma, \quad
               \sigma = 1 / \sqrt{\text{width}}
 
-    For the weight that makes logits, also where it is tied to the embedding (torchtitan).
+    For the weight that computes the logits, also if it is tied to the embedding (torchtitan).
 
     Args:
-        width: of the model, >= 1.
+        width: width of the model, >= 1.
 
     Raises:
-        ValueError: width below 1.
+        ValueError: width is below 1.
 
     Source:
         torchtitan 0.3.0; OLMo-core 3.0.0 with ``llama``, ``llama_depth``, ``normalized`` and
@@ -100,18 +103,22 @@ def olmo_core(std: float = 0.02, *, layers: int | None = None, layer: int | None
     normal(1), their output layer `torchtitan_output`.  Biases are 0.
 
     Args:
-        std: standard deviation of the bell without layers or layer, >= 0.
-        layers: blocks in the model, >= 1.
-        layer: the block's index, the first is 0.
+        std: standard deviation of the underlying normal without `layers` or `layer`, >= 0.
+        layers: number of blocks in the model, >= 1.
+        layer: index of the block, from 0.
 
     Raises:
-        ValueError: std negative or not finite, layers below 1, layer below 0, or both given.
+        ValueError: std is negative or not finite; layers is below 1 or layer below 0, or both are
+            given.
 
     Source:
         OLMo et al. (2024), "2 OLMo 2 Furious", arXiv:2501.00656; OLMo-core 3.0.0, ``InitMethod``.
-        For its ``normalized`` see `ngpt`; its ``fan_in`` is `mitchell` without a layer.  Who
-        differs: `torchtitan`'s bounds are absolute; OLMo 0.6.0's ``normal`` does not truncate
-        unless told to.
+        With ``normal``, ``embedding_init_std`` replaces std for the embedding.  For its
+        ``normalized`` see `ngpt`; its ``fan_in`` is `mitchell` without a layer, but shared experts
+        and their router are olmo_core(std).  Attention's sinks have the std of ``w_out`` and are
+        not truncated.  OLMo 0.6.0's ``full_megatron`` is ``llama`` except that its embedding and
+        its ``w3`` are olmo_core(std).  Who differs: `torchtitan`'s bounds are absolute; OLMo
+        0.6.0's ``normal`` does not truncate by default.
 
     >>> olmo_core(layers=50).distribution((4096, 11008)).sigma
     0.002
@@ -139,19 +146,21 @@ def mitchell(*, layer: int | None = None, **options: Unpack[FanOptions]) -> Rule
               \sigma = \frac{1}{\sqrt{f_\text{in}}} \text{ or }
               \frac{1}{\sqrt{2 f_\text{in} (\text{layer} + 1)}}
 
-    With `layer` for a block's ``attn_out`` and ``ff_out``, without for all other linear layers and,
-    as (vocabulary, width), for the embeddings.  Biases are 0.
+    Give `layer` for ``attn_out`` and ``ff_out`` of a block; leave it out for all other linear
+    layers and for the embeddings, of shape (vocabulary, width).  Biases are 0.
 
     Args:
-        layer: the block's index, the first is 0.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        layer: index of the block, from 0.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: layer below 0, an unknown layout, a shape without fans.
+        ValueError: layer is below 0.
+        ValueError: as for `fans`.
 
     Source:
         Groeneveld et al. (2024), "OLMo", arXiv:2402.00838; OLMo 0.6.0, ``InitFnType.mitchell``.
-        Who differs: OLMo-core's ``fan_in`` has no depth, and embeddings of normal(1).
+        Who differs: OLMo-core's ``fan_in`` does not depend on the depth, and its embeddings are
+        normal(1), or normal(1 / ``embed_scale``) if that is set.
 
     >>> mitchell(layer=7).distribution((4096, 11264)).sigma == (2 * 11264 * 8) ** -0.5
     True

@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: MIT
 """Schemes that make up for depth: a standard rule times a factor of the number of layers.
 
-The roots in the factors are fastinit/roots.py's, the same in every C library.
+The roots in the factors are fastinit/numerics/roots.py's, the same in every C library.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Unpack
+from typing import Literal, Unpack, get_args
 
-from fastinit.distributions import Normal
-from fastinit.fans import FanOptions
-from fastinit.roots import logarithm, root
+from fastinit.numerics.checks import check_count, check_factor
+from fastinit.numerics.roots import logarithm, root
 from fastinit.schemes.engine import by_variance, scaled, xavier_std
-from fastinit.schemes.scheme import Rule, check_count, check_factor, maker
+from fastinit.schemes.fans import FanOptions
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.values.distributions import Normal
 
-PARTS = ("encoder", "decoder")
+Part = Literal["encoder", "decoder"]
+PARTS: tuple[Part, ...] = get_args(Part)
 Layers = int | None
 
 
-def _place(encoder: Layers, decoder: Layers, part: str | None) -> tuple[list[int], str]:
+def _place(encoder: Layers, decoder: Layers, part: Part | None) -> tuple[list[int], str]:
     """The layers of the model's parts, the encoder's first, and which part the tensor is in."""
-    if part is not None and part not in PARTS:
-        raise ValueError(f"part {part!r} is unknown: choose from {', '.join(PARTS)}")
     rows = zip(PARTS, (encoder, decoder), strict=True)
     counts = {name: count for name, count in rows if count is not None}
     if not counts:
@@ -52,10 +53,10 @@ def deepnorm(
     *,
     encoder_layers: int | None = None,
     decoder_layers: int | None = None,
-    part: str | None = None,
+    part: Part | None = None,
     **options: Unpack[FanOptions],
 ) -> Rule:
-    r"""DeepNorm: Xavier normals, narrower the deeper the model.
+    r"""DeepNorm: Xavier normal weights, narrower in deeper models.
 
     .. math:: w \sim \mathcal N(0, \sigma^2), \quad
               \sigma = \beta \sqrt{2 / (f_\text{in} + f_\text{out})}
@@ -69,24 +70,26 @@ def deepnorm(
     both, in the decoder         (12 M)^(-1/4)               (3 M)^(1/4)
     ===========================  ==========================  ==========================
 
-    For the feed-forward layers and attention's value and output projections, cross-attention's
-    too; query and key are xavier_normal().  So it is not for one tensor that packs query, key and
-    value.
+    For the feed-forward layers and the value and output projections of attention, including
+    cross-attention; query and key projections are xavier_normal().  It therefore does not suit one
+    tensor that packs query, key and value.
 
     Args:
-        encoder_layers, decoder_layers: of the whole model, >= 1; leave out what it has not.
-        part: "encoder" or "decoder", where the tensor is, in a model that has both.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        encoder_layers, decoder_layers: numbers of layers in the whole model, >= 1; leave out the
+            one that the model does not have.
+        part: "encoder" or "decoder": which part the tensor is in, for a model with both.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: no layers given, or below 1; a part that is missing, unknown or has no layers;
-            an unknown layout, a shape without fans.
+        ValueError: no number of layers, or one below 1; a part that is missing, unknown or without
+            layers.
+        ValueError: as for `fans`.
 
     Source:
         Wang et al. (2022), "DeepNet: scaling transformers to 1,000 layers", arXiv:2203.00555.  Who
-        differs: torchscale 0.3.0 divides what its layers start with, which is uniform: Xavier's
-        with gain sqrt(1/2) for values and 1 for outputs, ``torch.nn.Linear``'s for feed-forward
-        layers; it has 1 / 1.15 for 0.87, and divides those layers' biases as well.
+        differs: torchscale 0.3.0 multiplies the initial weights of ``torch.nn.Linear``,
+        `torch_linear`, by beta, in attention too, and the biases of those layers; query and key
+        stay `torch_linear`.  In an encoder before a decoder its beta is 1.15 (N^4 M)^(-1/16).
 
     >>> deepnorm(encoder_layers=2).distribution((1024, 1024)).std  # half of Xavier's 1 / 32
     0.015625
@@ -110,10 +113,10 @@ def sub_ln(
     *,
     encoder_layers: int | None = None,
     decoder_layers: int | None = None,
-    part: str | None = None,
+    part: Part | None = None,
     **options: Unpack[FanOptions],
 ) -> Rule:
-    r"""Sub-LN (Magneto): Xavier normals, wider the deeper the model.
+    r"""Sub-LN (Magneto): Xavier normal weights, wider in deeper models.
 
     .. math:: w \sim \mathcal N(0, \sigma^2), \quad
               \sigma = \gamma \sqrt{2 / (f_\text{in} + f_\text{out})}
@@ -127,14 +130,18 @@ def sub_ln(
     both, in the decoder         sqrt(ln(3 M))
     ===========================  =============================
 
-    For the feed-forward layers and self-attention's value and output projections; query, key and
-    all of the decoder's cross-attention are xavier_normal().
+    For the feed-forward layers and the value and output projections of self-attention; query and
+    key projections and all of the decoder's cross-attention are xavier_normal().
 
-    Args and errors as for `deepnorm`.
+    Args:
+        all: as for `deepnorm`.
+
+    Raises:
+        all: as for `deepnorm`.
 
     Source:
         Wang et al. (2022), "Foundation transformers", arXiv:2210.06423.  Who differs: torchscale
-        0.3.0 multiplies what its layers start with, as for `deepnorm`.
+        0.3.0 multiplies the initial weights of ``torch.nn.Linear``, `torch_linear`, by gamma.
 
     >>> round(sub_ln(decoder_layers=24).distribution((4096, 4096)).std * 64, 3)
     1.968
@@ -151,22 +158,24 @@ def fixup(*, layers: int, branch_layers: int = 2, **options: Unpack[FanOptions])
               \sigma = \sqrt{2 / f_\text{out}} \, L^{-1 / (2 m - 2)}
 
     For all layers of a residual branch but the last.  The last layer of each branch and the
-    classifier are zeros(), a projection on the skip path is kaiming_normal(mode="fan_out"), the
-    first convolution of the network stays `torch_linear`; scalar biases are zeros(), scalar
+    classifier are zeros(), a projection on the skip path is kaiming_normal(mode="fan_out"), and the
+    first convolution of the network stays `torch_linear`.  Scalar biases are zeros(), scalar
     multipliers ones().
 
     Args:
-        layers: L, residual branches in the network (16 in ResNet-50), >= 1.
-        branch_layers: m, layers in a branch, >= 2: 2 in a basic block, 3 in a bottleneck.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        layers: L, the number of residual branches in the network (16 in ResNet-50), >= 1.
+        branch_layers: m, the number of layers in a branch, >= 2: 2 in a basic block, 3 in a
+            bottleneck.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: layers below 1, branch_layers below 2, an unknown layout, a shape without fans.
+        ValueError: layers is below 1 or branch_layers below 2.
+        ValueError: as for `fans`.
 
     Source:
         Zhang, Dauphin, Ma (2019), "Fixup initialization", arXiv:1901.09321.  The paper multiplies
-        a standard rule; which one is as in the authors' ``fixup_resnet_imagenet.py``.  Who
-        differs: `kaiming_normal` takes fan_in if not told otherwise.
+        a standard rule without naming it; this is the one of the authors'
+        ``fixup_resnet_imagenet.py``.  Who differs: `kaiming_normal` uses fan_in by default.
 
     >>> fixup(layers=16, branch_layers=3).distribution((128, 64, 1, 1)).std
     0.0625
@@ -208,23 +217,25 @@ def t_fixup(
               a = 0.67 \, N_e^{-1/4} \sqrt{\frac{6}{f_\text{in} + f_\text{out}}} \text{ or }
               (9 N_d)^{-1/4} \sqrt{\frac{6}{f_\text{in} + f_\text{out}}}
 
-    For the feed-forward layers and attention's value and output projections, cross-attention's too
-    (it is in the decoder).  Query and key are xavier_uniform(gain=sqrt(1/2)), the embeddings
-    `t_fixup_embedding`; biases of the feed-forward layers and outputs are 0.
+    For the feed-forward layers and the value and output projections of attention, including
+    cross-attention (which is in the decoder).  Query and key projections are
+    xavier_uniform(gain=sqrt(1/2)), the embeddings `t_fixup_embedding`; the biases of the
+    feed-forward layers and output projections are 0.
 
     Args:
-        encoder_layers: N_e, layers of the encoder, >= 1, for a tensor in it.
-        decoder_layers: N_d, layers of the decoder, >= 1, for a tensor in it.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        encoder_layers: N_e, the number of encoder layers, >= 1, for a tensor in the encoder.
+        decoder_layers: N_d, the number of decoder layers, >= 1, for a tensor in the decoder.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: not exactly one of them, or below 1; an unknown layout, a shape without fans.
+        ValueError: not exactly one number of layers, or one below 1.
+        ValueError: as for `fans`.
 
     Source:
         Huang, Pérez, Ba, Volkovs (2020), "Improving transformer optimization through better
-        initialization", https://proceedings.mlr.press/v119/huang20f.html; the authors' code, for
-        fairseq.  Who differs: the paper only says Xavier; that it is uniform, and the gain of
-        query and key, are the code's.
+        initialization", https://proceedings.mlr.press/v119/huang20f.html; the authors' code for
+        fairseq.  Who differs: the paper only says Xavier; the uniform distribution and the gain of
+        query and key come from the code.
 
     >>> round(t_fixup(decoder_layers=9).distribution((100, 50)).high, 4)  # 0.2 / 3
     0.0667
@@ -243,19 +254,22 @@ def t_fixup_embedding(
     .. math:: w \sim \mathcal N(0, \sigma^2), \quad
               \sigma = \frac{(9 N)^{-1/4}}{\sqrt{\text{width}}}
 
-    With the encoder's layers for the embedding of its tokens, also where the decoder shares it;
-    with the decoder's for its own.  An output layer that is not tied is normal(1 / sqrt(width)).
-    The row of a padding token is zero: for that, give this std to `torch_embedding`.
+    Give encoder_layers for the embedding of the encoder's tokens, also if the decoder shares it,
+    and decoder_layers for the decoder's own.  An output layer that is not tied is
+    normal(1 / sqrt(width)).  The row of a padding token is zero: pass this std to
+    `torch_embedding` to get that.
 
     Args:
-        width: of the model, >= 1.
-        encoder_layers, decoder_layers: N, >= 1, exactly one of the two.
+        width: width of the model, >= 1.
+        encoder_layers, decoder_layers: N, >= 1; give exactly one of the two.
 
     Raises:
-        ValueError: not exactly one of the two, or below 1; width below 1.
+        ValueError: not exactly one number of layers, or one below 1; width is below 1.
 
     Source:
-        As for `t_fixup`.  Who differs: fairseq's embeddings, the base, lack (9 N)^(-1/4).
+        Huang, Pérez, Ba, Volkovs (2020), "Improving transformer optimization through better
+        initialization", https://proceedings.mlr.press/v119/huang20f.html.  Who differs: fairseq's
+        embeddings lack the factor (9 N)^(-1/4).
 
     >>> t_fixup_embedding(width=1024, encoder_layers=9).distribution((32000, 1024)).std
     0.010416666666666666
@@ -268,25 +282,27 @@ def t_fixup_embedding(
 
 @maker
 def ds_init(*, layer: int, alpha: float = 1.0, **options: Unpack[FanOptions]) -> Rule:
-    r"""Depth-scaled initialisation: Xavier uniforms, narrower the deeper they lie.
+    r"""Depth-scaled initialisation: Xavier uniform weights, narrower in deeper layers.
 
     .. math:: w \sim \mathcal U[-a, a], \quad
               a = \frac{\alpha}{\sqrt{\text{layer} + 1}}
               \sqrt{\frac{6}{f_\text{in} + f_\text{out}}}
 
     Args:
-        layer: the block's index, the first is 0 (the paper counts from 1).
+        layer: index of the block, from 0 (the paper counts from 1).
         alpha: factor on the standard deviation, >= 0.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: layer below 0, alpha negative or not finite, an unknown layout, a shape without
-            fans.
+        ValueError: layer is below 0; alpha is negative or not finite.
+        ValueError: as for `fans`.
 
     Source:
         Zhang, Titov, Sennrich (2019), "Improving deep transformer with depth-scaled initialization
-        and merged attention", arXiv:1908.11365.  Who differs: `depth_scaled_normal` and its like
-        look at no fan, have 2 (layer + 1) under the root and are for output projections alone.
+        and merged attention", arXiv:1908.11365.  Who differs: the authors' code (bzhangGo/zero)
+        passes (layer + 1)^(-1/2) as a scale, which multiplies the variance; its bound is that of
+        alpha = (layer + 1)^(1/4).  `depth_scaled_normal` and similar schemes ignore the fans, have
+        2 (layer + 1) under the root and are for output projections only.
 
     >>> ds_init(layer=3).distribution((100, 50)).high
     0.1

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The engine of the schemes whose scale follows from the fans.
 
-From a shape to its fans, from the fans to a standard deviation, from that to a distribution, and
-the formulas that several schemes share.  All work is in float64 from the whole shape.
+It goes from a shape to its fans, from the fans to a standard deviation, and from there to a
+distribution; it also has the formulas that several schemes share.  It computes in float64, from the
+shape of the whole tensor.
 """
 
 from __future__ import annotations
@@ -10,24 +11,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from fastinit import gaussian
-from fastinit.distributions import Distribution, Independent, Normal, TruncatedNormal, Uniform
-from fastinit.fans import FanOptions, FanRule
-from fastinit.matrices import Blocks
+from fastinit.numerics import gaussian
+from fastinit.numerics.checks import check_factor, check_finite
+from fastinit.schemes.fans import FanOptions, FanRule
 from fastinit.schemes.gains import gain
-from fastinit.schemes.scheme import Rule, check_factor
+from fastinit.schemes.scheme import Rule
+from fastinit.values.distributions import (
+    Distribution,
+    Independent,
+    Normal,
+    TruncatedNormal,
+    Uniform,
+)
+from fastinit.values.matrices import Blocks
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
-Kind = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
+OneFan = Annotated[Literal["fan_in", "fan_out"], "variance_scaling() has the averages"]
+"""A mode of PyTorch; the text is the hint for those who ask for another mode."""
+DistributionName = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
 
 CUT = 2.0
-"""Where JAX's and Keras's truncated normals are truncated, in sigma of the bell."""
+"""Where JAX and Keras truncate normals, in standard deviations of the underlying normal."""
 
 
 def divisor(mode: Mode, fan_in: int, fan_out: int) -> float:
-    """What the scale is divided by; 1 for a tensor of no elements."""
+    """The fan, or the mean of the fans, by which the scale is divided; 1 if that is 0."""
     if mode == "fan_geo_avg":
         found = math.sqrt(fan_in * fan_out)
     elif mode == "fan_avg":
@@ -38,12 +48,14 @@ def divisor(mode: Mode, fan_in: int, fan_out: int) -> float:
 
 
 def within(bound: float) -> Uniform:
-    """Evenly spread over [-bound, bound]."""
+    """The uniform distribution over [-bound, bound]."""
+    if math.isinf(bound):
+        raise ValueError("the bound that follows from the arguments is inf: need a smaller scale")
     return Uniform(-bound, bound)
 
 
-def centred(std: float, kind: Kind) -> Independent:
-    """Centred on 0, with standard deviation `std` after any truncation."""
+def centred(std: float, kind: DistributionName) -> Independent:
+    """A distribution with mean 0 and standard deviation `std`, after any truncation."""
     if kind == "uniform":
         return within(math.sqrt(3.0) * std)
     if kind == "truncated_normal":
@@ -52,7 +64,7 @@ def centred(std: float, kind: Kind) -> Independent:
 
 
 def by_fans(found: Callable[[int, int], Independent], options: FanOptions) -> Rule:
-    """The rule of the distribution found(fan_in, fan_out)."""
+    """Build a rule: shape -> `found(fan_in, fan_out)`."""
     fan_rule = FanRule(**options)
 
     def rule(dims: tuple[int, ...]) -> Distribution:
@@ -67,35 +79,26 @@ def by_fans(found: Callable[[int, int], Independent], options: FanOptions) -> Ru
 
 
 def by_fan(found: Callable[[float], Independent], mode: Mode, options: FanOptions) -> Rule:
-    """The rule of the distribution found(n), n the fan of `mode`, or 1 if that is 0."""
+    """Build a rule: shape -> `found(n)`, where n is the fan of `mode`, or 1 if that is 0."""
     return by_fans(lambda fan_in, fan_out: found(divisor(mode, fan_in, fan_out)), options)
 
 
-def scaled(std_of: Callable[[float], float], mode: Mode, kind: Kind, options: FanOptions) -> Rule:
-    """The rule of standard deviation std_of(fan).
-
-    Everything but the tensor's shape is checked here.
-    """
-    _check_words(mode, kind)
+def scaled(
+    std_of: Callable[[float], float], mode: Mode, kind: DistributionName, options: FanOptions
+) -> Rule:
+    """Build a rule: shape -> the distribution with standard deviation `std_of(fan)`."""
     return by_fan(lambda n: centred(std_of(n), kind), mode, options)
 
 
-def of_variance(scale: float, mode: Mode, kind: Kind, options: FanOptions) -> Rule:
-    """The rule of variance scale / fan, rounded as JAX and Keras round it; checks as `scaled`."""
+def of_variance(scale: float, mode: Mode, kind: DistributionName, options: FanOptions) -> Rule:
+    """Build a rule: shape -> the distribution with variance scale / fan.
+
+    It is rounded as JAX and Keras round it.
+    """
     if kind != "uniform":
         return scaled(by_variance(scale), mode, kind, options)
-    _check_words(mode, kind)
     check_factor("scale", scale)
     return by_fan(lambda n: within(math.sqrt(3.0 * (scale / n))), mode, options)
-
-
-def _check_words(mode: Mode, kind: Kind) -> None:
-    if mode not in get_args(Mode):
-        raise ValueError(f"mode {mode!r} is unknown: choose from {', '.join(get_args(Mode))}")
-    if kind not in get_args(Kind):
-        raise ValueError(
-            f"distribution {kind!r} is unknown: choose from {', '.join(get_args(Kind))}"
-        )
 
 
 def _packed(
@@ -104,12 +107,15 @@ def _packed(
     dims: tuple[int, ...],
     whole: Callable[[FanRule, tuple[int, ...]], Independent],
 ) -> Distribution:
-    """Matrices of these numbers of outputs in one tensor, each drawn by its own fans."""
+    """The distribution of several matrices in one tensor.
+
+    They lie side by side, with `sizes` outputs; the scale of each follows from its fans.
+    """
     _, outputs, _ = fan_rule.axes(dims)
     if len(outputs) != 1 or sum(sizes) != dims[outputs[0]]:
         raise ValueError(
             f"packed={sizes} makes {sum(sizes)} outputs, but shape {dims} has "
-            f"{[dims[axis] for axis in outputs]}: they must be the same, along one axis"
+            f"{[dims[axis] for axis in outputs]}: the numbers must be equal, along one axis"
         )
     axis, alone = outputs[0], replace(fan_rule, packed=1)
     parts = tuple(whole(alone, (*dims[:axis], size, *dims[axis + 1 :])) for size in sizes)
@@ -117,25 +123,19 @@ def _packed(
 
 
 def by_variance(scale: float) -> Callable[[float], float]:
-    """sqrt(scale / n), as JAX and Keras have it."""
+    """sqrt(scale / n), as JAX and Keras compute it."""
     check_factor("scale", scale)
     return lambda n: math.sqrt(scale / n)
 
 
 def xavier_std(gain: float) -> Callable[[float], float]:
-    """gain * sqrt(2 / (fan_in + fan_out)), rounded as PyTorch rounds it; n is their mean."""
+    """gain * sqrt(2 / (fan_in + fan_out)), rounded as in PyTorch; n is the mean of the fans."""
     check_factor("gain", gain)
     return lambda n: gain * math.sqrt(1.0 / n)
 
 
-def kaiming_std(a: float, mode: str, nonlinearity: str) -> Callable[[float], float]:
+def kaiming_std(a: float, nonlinearity: str) -> Callable[[float], float]:
     """gain / sqrt(n), rounded as PyTorch rounds it."""
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(
-            f"mode {mode!r} is unknown: choose from fan_in, fan_out; "
-            "variance_scaling() has the averages"
-        )
-    if not math.isfinite(a):
-        raise ValueError(f"a is {a!r}: need a finite number")
+    check_finite("a", a)
     factor = gain(nonlinearity, a if nonlinearity == "leaky_relu" else None)
     return lambda n: factor / math.sqrt(n)

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import math
 
-from fastinit.distributions import Distribution
-from fastinit.fans import Axes, FanRule
-from fastinit.matrices import Hadamard, Matrix, Points
-from fastinit.schemes.convolutions import Dims, convolution, placed, strides, without
-from fastinit.schemes.scheme import Rule, maker
+from fastinit.numerics.checks import Shape, check_finite
+from fastinit.schemes.convolutions import convolution, placed, strides, without
+from fastinit.schemes.fans import Axes, FanRule
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.texts import quoted
+from fastinit.values.distributions import Distribution
+from fastinit.values.matrices import Hadamard, Matrix, Points
 
 
 @maker
@@ -36,10 +39,9 @@ def identity(gain: float = 1.0, *, batch_axis: Axes = ()) -> Rule:
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     fan_rule = FanRule(batch_axis=batch_axis)
-    if not math.isfinite(gain):
-        raise ValueError(f"gain is {gain!r}: need a finite number")
+    check_finite("gain", gain)
 
-    def rule(dims: Dims) -> Distribution:
+    def rule(dims: Shape) -> Distribution:
         (first,), (second,), batch = fan_rule.axes(dims)
         if len(dims) != 2 + len(batch):
             raise ValueError(
@@ -84,11 +86,11 @@ def dirac(groups: int = 1, *, layout: str = "torch") -> Rule:
     """
     fan_rule = FanRule(layout=layout, groups=groups)
 
-    def rule(dims: Dims) -> Distribution:
+    def rule(dims: Shape) -> Distribution:
         inputs, outputs, kernel = convolution("dirac", fan_rule, dims)
         if dims[outputs] % groups:
             raise ValueError(
-                f"groups={groups} does not divide the {dims[outputs]} outputs of {dims}"
+                f"groups={quoted(groups)} does not divide the {dims[outputs]} outputs of {dims}"
             )
         steps, each = strides(dims), dims[outputs] // groups
         diagonal = steps[outputs] + steps[inputs], min(each, dims[inputs])
@@ -118,23 +120,24 @@ def zero_hadamard(*, layout: str = "torch") -> Rule:
 
     Source:
         Zhao, Schäfer, Anandkumar (2022), "ZerO Initialization: Initializing Neural Networks with
-        only Zeros and Ones", arXiv:2110.12661; the factor as in the authors' code.  Who differs:
-        some implementations of the paper's algorithm have a factor larger by sqrt(2).
+        only Zeros and Ones", arXiv:2110.12661; the factor as in the authors' code and in zero-init
+        0.3.  Who differs: some implementations of the paper's algorithm have a factor larger by
+        sqrt(2).
 
     >>> import fastinit as fi
-    >>> fi.array((4, 2), fi.zero_hadamard(), seed=0, name="w").tolist()
+    >>> fi.array((4, 2), fi.schemes.zero_hadamard(), seed=0, name="w").tolist()
     [[0.5, 0.5], [0.5, -0.5], [0.5, 0.5], [0.5, -0.5]]
     """
     fan_rule = FanRule(layout=layout)
 
-    def rule(dims: Dims) -> Distribution:
+    def rule(dims: Shape) -> Distribution:
         if len(dims) != 2:
             inputs, outputs, kernel = convolution("zero_hadamard", fan_rule, dims)
             return placed(dims, kernel, 0, matrix(without(dims, kernel), inputs < outputs))
         (inputs,), (outputs,), _ = fan_rule.axes(dims)
         return matrix(dims, inputs < outputs)
 
-    def matrix(shape: Dims, inputs_first: bool) -> Matrix:
+    def matrix(shape: Shape, inputs_first: bool) -> Matrix:
         inputs, outputs = shape if inputs_first else shape[::-1]
         if outputs > inputs:
             return Hadamard(shape, math.sqrt(0.5 ** (outputs - 1).bit_length()))

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import math
 
-from fastinit.distributions import Normal, Uniform
-from fastinit.schemes.scheme import (
-    Rule,
-    check_count,
-    check_factor,
-    check_multiplier,
-    maker,
-)
+from fastinit.numerics.checks import check_count, check_factor, check_multiplier
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.values.distributions import Normal, Uniform
 
 
 def residual(std: float, layers: int, multiplier: float = 2.0) -> float:
@@ -47,16 +43,17 @@ def gpt2_residual(std: float = 0.02, *, layers: int) -> Rule:
 
     Args:
         std: standard deviation of the other layers, >= 0.
-        layers: blocks in the model, >= 1.
+        layers: number of blocks in the model, >= 1.
 
     Raises:
-        ValueError: std negative or not finite, layers below 1.
+        ValueError: std is negative or not finite; layers is below 1.
 
     Source:
         Radford, Wu, Child, Luan, Amodei, Sutskever (2019), "Language models are unsupervised
-        multitask learners"; ``modeling_gpt2`` of Hugging Face's transformers 5.23; nanoGPT.  The
-        same rule as `megatron_scaled_normal` with its defaults.  Who differs: OpenAI's own
-        ``model.py`` does not narrow these layers, and gives position embeddings std 0.01.
+        multitask learners", https://github.com/openai/gpt-2; ``modeling_gpt2`` of Hugging Face's
+        transformers 5.23; nanoGPT.  The same rule as `megatron_scaled_normal` with its defaults.
+        Who differs: OpenAI's ``model.py`` does not narrow these layers, and gives position
+        embeddings std 0.01, where Hugging Face gives them 0.02.
 
     >>> gpt2_residual(layers=50).distribution((1600, 6400)).std
     0.002
@@ -76,26 +73,27 @@ def megatron_scaled_normal(
               \sqrt{\text{width\_multiplier}}}
 
     For attention's ``linear_proj`` and the MLP's ``linear_fc2``.  All others are normal(std), the
-    vocabulary's output layer too, and the embedding unless it has a std of its own
+    vocabulary's output layer too, and the embedding unless it has a separate std
     (``embedding_init_method_std``); biases are 0.
 
     Args:
         std: standard deviation of the other layers, >= 0 (``init_method_std``).
-        layers: blocks in the model, >= 1.
+        layers: number of blocks in the model, >= 1.
         multiplier: layers of a block that write to the residual stream, > 0; Megatron takes 1 for
             hybrid models.
         width_multiplier: width / base width under muP, > 0; the other hidden weights are then
             `mup_normal`, the embedding and the output layer both normal of the embedding's std.
 
     Raises:
-        ValueError: std negative or not finite, layers below 1, a multiplier not above 0 or not
-            finite.
+        ValueError: std is negative or not finite; layers is below 1; a multiplier is not above 0
+            or not finite.
 
     Source:
         Shoeybi et al. (2019), "Megatron-LM", arXiv:1909.08053; Megatron Core 0.16.1,
         ``megatron.core.utils``; muP came later, as ``mup_scaled_init_method_normal``.  GPT-NeoX's
         ``scaled_normal`` and nanotron's row-parallel layers are the same.  Who differs: GPT-NeoX's
-        ``single_residual_scaled_normal`` has multiplier 1.
+        ``single_residual_scaled_normal`` has multiplier 1; nanotron narrows nothing with
+        ``scaling_method`` NONE, and has no separate std for embeddings.
 
     >>> megatron_scaled_normal(layers=2, width_multiplier=4).distribution((512, 2048)).std
     0.005
@@ -117,10 +115,10 @@ def depth_scaled_normal(std: float = 0.02, *, layer: int) -> Rule:
 
     Args:
         std: standard deviation of the other layers, >= 0.
-        layer: the block's index, the first is 0.
+        layer: index of the block, from 0.
 
     Raises:
-        ValueError: std negative or not finite, layer below 0.
+        ValueError: std is negative or not finite; layer is below 0.
 
     Source:
         Bao, Dong, Piao, Wei (2021), "BEiT", arXiv:2106.08254; Fang et al. (2022), "EVA",
@@ -147,15 +145,15 @@ def small_init(*, width: int) -> Rule:
     that write to the residual stream, which may be `wang_init`.
 
     Args:
-        width: of the model, >= 1.
+        width: width of the model, >= 1.
 
     Raises:
-        ValueError: width below 1.
+        ValueError: width is below 1.
 
     Source:
         Nguyen and Salazar (2019), "Transformers without tears", arXiv:1910.05895; GPT-NeoX's
-        ``small_init_init_method``.  Who differs: xformers' ``small`` is uniform and goes by the
-        fans, so it is another where the weight is not square.
+        ``small_init_init_method``.  Who differs: xformers' ``small``, since removed, was uniform
+        and used the fans, so its std was another where the weight is not square.
 
     >>> small_init(width=1000).distribution((3 * 1000, 1000)).std
     0.02
@@ -175,16 +173,17 @@ def wang_init(*, width: int, layers: int) -> Rule:
     model's, also where more inputs come in (the MLP's output).
 
     Args:
-        width: of the model, >= 1.
-        layers: blocks in the model, >= 1.
+        width: width of the model, >= 1.
+        layers: number of blocks in the model, >= 1.
 
     Raises:
-        ValueError: width or layers below 1.
+        ValueError: width or layers is below 1.
 
     Source:
         GPT-NeoX's ``wang_init_method``, also in xLSTM; Black et al. (2022), "GPT-NeoX-20B",
         arXiv:2204.06745.  Who differs: Ben Wang's own mesh-transformer-jax truncates at 2 sigma
-        without correction: truncated_normal(std) of this std.  litgpt takes half of it.
+        without correction: truncated_normal(std) of this std.  litgpt 0.5.13 uses half of this std,
+        and only in ``LLaMAMLP`` and ``CausalSelfAttention``.
 
     >>> wang_init(width=4096, layers=32).distribution((4096, 16384)).std
     0.0009765625
@@ -206,11 +205,11 @@ def ngpt(*, width: int, layers: int | None = None) -> Rule:
     that is not done here.
 
     Args:
-        width: of the model, >= 1.
-        layers: blocks in the model, >= 1, for an output projection.
+        width: width of the model, >= 1.
+        layers: number of blocks in the model, >= 1, for an output projection.
 
     Raises:
-        ValueError: width or layers below 1.
+        ValueError: width or layers is below 1.
 
     Source:
         Loshchilov, Hsieh, Sun, Ginsburg (2024), "nGPT", arXiv:2410.01131; NVIDIA/ngpt.  Who
@@ -235,20 +234,20 @@ def dummy(low: float = -1e-3, high: float = 1e-3) -> Rule:
 
     .. math:: w \sim \mathcal U[\text{low}, \text{high}]
 
-    For every floating-point tensor, to measure speed and memory without a checkpoint.  Integer
-    tensors are not for it; vLLM leaves them as they are.
+    For every floating-point tensor, to measure speed and memory without a checkpoint, but not
+    for integer tensors: vLLM sets them to zero on ROCm and leaves them as they are elsewhere.
 
     Args:
         low, high: the bounds, low <= high.
 
     Raises:
-        ValueError: not finite, or low > high.
+        ValueError: a bound is not finite; low > high.
 
     Source:
         ``initialize_dummy_weights`` of vLLM (as of 2026) and of SGLang 0.5.23.  Who
         differs: theirs start the same generator for each tensor, so that tensors of equal size
-        are equal; here every tensor has its own values.  SGLang sets scales of quantised weights
-        (``weight_scale_inv``, ``weight_scale_2``) to 1.
+        are equal; here every tensor has its own values.  vLLM skips meta tensors.  SGLang sets
+        scales of quantised weights (``weight_scale_inv``, ``weight_scale_2``) to 1.
 
     >>> dummy().distribution((4096, 4096)).high
     0.001

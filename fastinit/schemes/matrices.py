@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import math
 
-from fastinit.distributions import Distribution, Normal
-from fastinit.fans import Axes, FanRule
-from fastinit.matrices import Orthogonal, SparseNormal, SpectralNormal
-from fastinit.schemes.convolutions import Dims, convolution, placed, without
-from fastinit.schemes.scheme import Rule, check_factor, maker
+from fastinit.numerics.checks import Shape, check_factor
+from fastinit.schemes.convolutions import convolution, placed, without
+from fastinit.schemes.fans import Axes, FanRule
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.values.distributions import Distribution, Normal
+from fastinit.values.matrices import Orthogonal, SparseNormal, SpectralNormal
 
 
 @maker
@@ -32,14 +34,14 @@ def orthogonal(
     is equal to rounding across machines.
 
     Args:
-        gain: factor on the matrix, >= 0; see `fastinit.gain`.
+        gain: factor on the matrix, >= 0, such as ``fastinit.schemes.gain("tanh")``.
         layout: whose output axis is `column_axis` if that is not given: "torch", the first axis,
             or "jax" and "keras", the last.
         column_axis: the axis on one side of the matrix; all others, in their order, are the other.
         batch_axis: axes that stack matrices (experts, scanned layers), each orthogonal.
 
     Raises:
-        ValueError: gain negative or not finite; a shape of fewer than two axes beside the batch
+        ValueError: gain is negative or not finite; a shape of fewer than two axes beside the batch
             axes; an axis that does not exist or is a batch axis.
 
     Source:
@@ -59,7 +61,7 @@ def orthogonal(
     check_factor("gain", gain)
     fan_rule = FanRule(layout=layout, batch_axis=batch_axis)
 
-    def rule(dims: Dims) -> Distribution:
+    def rule(dims: Shape) -> Distribution:
         _, outputs, batch = fan_rule.axes(dims)
         axis = _column_axis(dims, batch, outputs[0] if column_axis is None else column_axis)
         return Orthogonal(dims, axis, tuple(batch), gain)
@@ -81,8 +83,8 @@ def delta_orthogonal(gain: float = 1.0, *, layout: str = "torch") -> Rule:
             kernel has 1, 2 or 3 axes.
 
     Raises:
-        ValueError: gain negative or not finite, more inputs than outputs, another number of axes,
-            an unknown layout.
+        ValueError: gain is negative or not finite; an unknown layout; a shape with another number
+            of axes, or with more inputs than outputs.
 
     Source:
         Xiao, Bahri, Sohl-Dickstein, Schoenholz, Pennington (2018), "Dynamical isometry and a mean
@@ -90,14 +92,14 @@ def delta_orthogonal(gain: float = 1.0, *, layout: str = "torch") -> Rule:
         differs: JAX cuts a square matrix, of the same distribution; PyTorch and Keras have none.
 
     >>> import fastinit as fi
-    >>> w = fi.array((8, 4, 3, 3), fi.delta_orthogonal(), seed=0, name="w")
+    >>> w = fi.array((8, 4, 3, 3), fi.schemes.delta_orthogonal(), seed=0, name="w")
     >>> int((w != 0).sum())
     32
     """
     check_factor("gain", gain)
     fan_rule = FanRule(layout=layout)
 
-    def rule(dims: Dims) -> Distribution:
+    def rule(dims: Shape) -> Distribution:
         inputs, outputs, kernel = convolution("delta_orthogonal", fan_rule, dims)
         if dims[outputs] < dims[inputs]:
             raise ValueError(
@@ -120,10 +122,11 @@ def sparse(sparsity: float, std: float = 0.01) -> Rule:
 
     Args:
         sparsity: share of zeros in each column, 0 <= sparsity <= 1.
-        std: standard deviation of the others, >= 0.
+        std: standard deviation of the other elements, >= 0.
 
     Raises:
-        ValueError: sparsity or std out of range, a shape that is no (rows, columns).
+        ValueError: sparsity or std is out of range; the shape is not (rows, columns), or has too
+            many elements.
 
     The zeros of a column are its elements with the smallest of a second set of words
     (docs/stream.md), so they are the same in every dtype and every region.  The first draw looks
@@ -143,7 +146,7 @@ def sparse(sparsity: float, std: float = 0.01) -> Rule:
         raise ValueError(f"sparsity is {sparsity!r}: need 0 <= sparsity <= 1, the share of zeros")
     normal = Normal(std, 0.0)
 
-    def rule(dims: Dims) -> Distribution:
+    def rule(dims: Shape) -> Distribution:
         if len(dims) != 2:
             raise ValueError(f"shape {dims} has {len(dims)} axes: sparse needs (rows, columns)")
         if max(dims) >= 2**32:
@@ -176,27 +179,28 @@ def spectral_normalised(gain: float = 1.0, *, layout: str = "torch", batch_axis:
     Args:
         gain: factor on the spectral norm, >= 0.
         layout: "torch", (out, in, \*kernel), or "jax" and "keras", (\*kernel, in, out).
-        batch_axis: axes that stack matrices, each with a norm of its own; the first axes.
+        batch_axis: axes that stack matrices, each with its norm; must be the first axes.
 
     Raises:
-        ValueError: gain negative or not finite, a shape without fans, batch axes elsewhere; a norm
-            beyond 5e30 (float64: 9e291), which scaled normals might overflow on the way to.
+        ValueError: gain is negative or not finite; a shape without fans; batch axes elsewhere; a
+            norm beyond 5e30 (float64: 9e291), for which the scaled normals might overflow.
 
     Source:
         Yang, Simon, Bernstein (2023), "A spectral condition for feature learning",
-        arXiv:2310.17813.  Who differs: `spectral` meets their condition without a norm, up to a
-        factor that does not grow with the width; no framework has either.
+        arXiv:2310.17813.  This follows the paper's text; it is not compared with other code.
+        Who differs: `spectral` meets their condition without a norm, up to a factor that does not
+        grow with the width.
 
     >>> import numpy as np
     >>> import fastinit as fi
-    >>> w = fi.array((32, 8), fi.spectral_normalised(), seed=0, name="w")
+    >>> w = fi.array((32, 8), fi.schemes.spectral_normalised(), seed=0, name="w")
     >>> round(float(np.linalg.norm(w, 2)), 5)
     2.0
     """
     check_factor("gain", gain)
     fan_rule = FanRule(layout=layout, batch_axis=batch_axis)
 
-    def rule(dims: Dims) -> Distribution:
+    def rule(dims: Shape) -> Distribution:
         _, outputs, batch = fan_rule.axes(dims)
         if sorted(batch) != list(range(len(batch))):
             first = tuple(range(len(batch)))
@@ -211,7 +215,7 @@ def spectral_normalised(gain: float = 1.0, *, layout: str = "torch", batch_axis:
     return rule
 
 
-def _column_axis(dims: Dims, batch: list[int], column_axis: int) -> int:
+def _column_axis(dims: Shape, batch: list[int], column_axis: int) -> int:
     if not -len(dims) <= column_axis < len(dims):
         raise ValueError(
             f"column_axis {column_axis} does not exist in shape {dims}: "

@@ -6,11 +6,13 @@ from __future__ import annotations
 import math
 from typing import Unpack
 
-from fastinit.distributions import Constant, Distribution, Normal
-from fastinit.fans import FanOptions
-from fastinit.matrices import Blocks
+from fastinit.numerics.checks import check_count
 from fastinit.schemes.engine import kaiming_std, scaled, within
-from fastinit.schemes.scheme import Rule, check_count, maker
+from fastinit.schemes.fans import FanOptions
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.values.distributions import Constant, Distribution, Normal
+from fastinit.values.matrices import Blocks
 
 
 @maker
@@ -19,25 +21,26 @@ def torch_linear(**options: Unpack[FanOptions]) -> Rule:
 
     .. math:: w \sim \mathcal U[-a, a], \quad a = 1 / \sqrt{f_\text{in}}
 
-    kaiming_uniform(a=sqrt(5)), rounded as PyTorch rounds it.  The bias is `torch_bias`.
+    The same as kaiming_uniform(a=sqrt(5)), to the last bit.  The bias is `torch_bias`.
 
     Args:
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: an unknown layout, a shape without fans.
+        ValueError: as for `fans`.
 
     Source:
-        ``torch.nn.Linear.reset_parameters``, PyTorch 2.13.  A transposed convolution's weight is
-        (in, out / groups, \*kernel), and PyTorch takes its second axis for inputs there too: leave
-        `transposed` out to do the same.  Of ``torch.nn.MultiheadAttention`` only ``out_proj`` is
-        this; its packed ``in_proj_weight`` is xavier_uniform(), its biases are zeros().  Who
-        differs: Keras's layers have `glorot_uniform`, Flax's `lecun_normal`.
+        ``torch.nn.Linear.reset_parameters``, PyTorch 2.13.  The weight of a transposed convolution
+        is (in, out / groups, \*kernel), and PyTorch takes its second axis for the inputs there
+        too: leave out `transposed` to do the same.  In ``torch.nn.MultiheadAttention`` this is
+        ``out_proj`` only; the packed ``in_proj_weight`` is xavier_uniform(), the biases are
+        zeros().  Who differs: Keras's layers start with `glorot_uniform`, Flax's with
+        `lecun_normal`.
 
     >>> round(torch_linear().distribution((128, 64, 2, 2)).high, 15)
     0.0625
     """
-    return scaled(kaiming_std(math.sqrt(5.0), "fan_in", "leaky_relu"), "fan_in", "uniform", options)
+    return scaled(kaiming_std(math.sqrt(5.0), "leaky_relu"), "fan_in", "uniform", options)
 
 
 def _within_root(n: int) -> Rule:
@@ -58,7 +61,7 @@ def torch_bias(*, fan_in: int) -> Rule:
             bilinear layer.  0 makes zeros.
 
     Raises:
-        ValueError: fan_in below 0.
+        ValueError: fan_in is below 0.
 
     Source:
         ``torch.nn.Linear.reset_parameters``, PyTorch 2.13.  Who differs: Keras's and Flax's
@@ -80,7 +83,8 @@ def torch_bilinear() -> Rule:
     Only the first input counts.  The bias is torch_bias(fan_in=in1).
 
     Raises:
-        ValueError: a shape of other than three axes.
+        TypeError: an argument is given.
+        ValueError: a shape that does not have three axes.
 
     Source:
         ``torch.nn.Bilinear.reset_parameters``, PyTorch 2.13.  Keras and Flax have no such layer.
@@ -109,7 +113,7 @@ def torch_rnn(*, hidden: int) -> Rule:
         hidden: ``hidden_size``, also where there is a projection, >= 1.
 
     Raises:
-        ValueError: hidden below 1.
+        ValueError: hidden is below 1.
 
     Source:
         ``torch.nn.RNNBase.reset_parameters``, PyTorch 2.13.  Who differs: Keras has a Glorot
@@ -134,14 +138,14 @@ def torch_embedding(std: float = 1.0, *, padding: int | None = None) -> Rule:
             other rows are the same with and without it.
 
     Raises:
-        ValueError: std negative or not finite; a padding beyond the rows of the shape it meets.
+        ValueError: std is negative or not finite; padding is beyond the rows of the shape.
 
     Source:
         ``torch.nn.Embedding.reset_parameters``, PyTorch 2.13.  Who differs: Keras's embeddings are
         uniform(-0.05, 0.05), Flax's normal(1 / sqrt(width)).
 
     >>> import fastinit as fi
-    >>> fi.array((3, 2), fi.torch_embedding(padding=0), seed=0, name="wte")[0].tolist()
+    >>> fi.array((3, 2), fi.schemes.torch_embedding(padding=0), seed=0, name="wte")[0].tolist()
     [0.0, 0.0]
     """
     rows = Normal(std, 0.0)
@@ -171,7 +175,8 @@ def keras_lstm_bias() -> Rule:
     The gates lie in the order input, forget, cell, output.
 
     Raises:
-        ValueError: a shape that is not one axis of a multiple of 4.
+        TypeError: an argument is given.
+        ValueError: a shape other than one axis of a multiple of 4.
 
     Source:
         ``keras.layers.LSTM`` with ``unit_forget_bias``, its default; Keras 3.15.  Its kernel is
@@ -179,7 +184,7 @@ def keras_lstm_bias() -> Rule:
         differs: Flax's LSTM has zeros(), PyTorch's `torch_rnn`.
 
     >>> import fastinit as fi
-    >>> fi.array((8,), fi.keras_lstm_bias(), seed=0, name="b").tolist()
+    >>> fi.array((8,), fi.schemes.keras_lstm_bias(), seed=0, name="b").tolist()
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     zero, one = Constant(0.0), Constant(1.0)

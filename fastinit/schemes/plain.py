@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
-from fastinit import distributions, gaussian
-from fastinit.schemes.scheme import Rule, check_flag, maker
+import math
+
+from fastinit.numerics import gaussian
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.values import distributions
 
 
 @maker
@@ -16,10 +20,10 @@ def uniform(low: float, high: float) -> Rule:
 
     Args:
         low, high: the bounds, low <= high, in the units of the weights.  No value lies outside
-            after rounding to any dtype.
+            them after rounding to any dtype.
 
     Raises:
-        ValueError: not finite, or low > high.
+        ValueError: a bound is not finite; low > high.
 
     Source:
         ``torch.nn.init.uniform_``, ``keras.initializers.RandomUniform``.  Who differs: both leave
@@ -40,10 +44,10 @@ def normal(std: float = 1.0, *, mean: float = 0.0) -> Rule:
 
     Args:
         std: standard deviation, >= 0.
-        mean: the centre.
+        mean: mean of the values.
 
     Raises:
-        ValueError: not finite, or std < 0.
+        ValueError: std is negative or not finite; mean is not finite.
 
     A value comes from one 32-bit word, so none is further out than 6.34 sigma (float64: 9.16).
 
@@ -74,16 +78,16 @@ def truncated_normal(
               \sigma = \text{std} \text{ or, corrected, } \text{std} / s
 
     Args:
-        std: standard deviation of the bell before it is truncated; with `corrected`, of the
-            values that come out.
-        mean: the centre of the bell.
-        low, high: the bounds, **in units of the bell's sigma** from `mean`; may be infinite.
-        corrected: widen the bell by 1 / s, s the standard deviation of a standard normal
-            truncated to [low, high]: 0.8796 at 2 sigma, 0.9866 at 3.
+        std: standard deviation of the underlying normal; with `corrected`, of the truncated
+            values.
+        mean: mean of the underlying normal.
+        low, high: the bounds, **in units of sigma** from `mean`; may be infinite.
+        corrected: divide std by s, the standard deviation of a standard normal truncated to
+            [low, high]: 0.8796 at 2 sigma, 0.9866 at 3.
 
     Raises:
-        ValueError: not low < high, an interval that begins beyond 13 sigma or is narrower than
-            2**-10, std < 0, std or mean not finite.
+        ValueError: low is not below high; the interval begins beyond 13 sigma or is narrower than
+            2**-10 sigma; std is negative; std or mean is not finite.
 
     Source:
         ``jax.nn.initializers.truncated_normal``, which does not correct (``variance_scaling``
@@ -94,7 +98,6 @@ def truncated_normal(
     >>> print(truncated_normal(std=0.02, low=-3, high=3))
     truncated_normal(std=0.02, low=-3, high=3)
     """
-    check_flag("corrected", corrected)
     found = distributions.TruncatedNormal(std, mean, low, high)
     if corrected:
         spread = gaussian.truncated_moments(low, high)[1]
@@ -120,16 +123,15 @@ def clipped_normal(
     Another distribution than the truncated one: at 2 sigma each bound holds 2.28 % of the mass.
 
     Args:
-        std: standard deviation of the bell before it is clipped; with `corrected`, of the values
-            that come out.
-        mean: the centre of the bell.
-        low, high: the bounds, in units of the bell's sigma from `mean`; may be infinite.
-        corrected: widen the bell by 1 / s, s the standard deviation of a standard normal clipped
-            to [low, high]: 0.9594 at 2 sigma, 0.9975 at 3.
+        std: standard deviation of the underlying normal; with `corrected`, of the clipped values.
+        mean: mean of the underlying normal.
+        low, high: the bounds, in units of sigma from `mean`; may be infinite.
+        corrected: divide std by s, the standard deviation of a standard normal clipped to
+            [low, high]: 0.9594 at 2 sigma, 0.9975 at 3.
 
     Raises:
-        ValueError: not low < high, std < 0, std or mean not finite, or `corrected` where next to
-            no mass lies between the bounds.
+        ValueError: low is not below high; std is negative; std or mean is not finite; with
+            `corrected`, s rounds to 0 in float64, as from 54 sigma on, or std / s overflows.
 
     Source:
         Ours: no framework has it as an initialiser.  Who differs: what others call truncated is
@@ -138,14 +140,14 @@ def clipped_normal(
     >>> print(clipped_normal(std=0.02, corrected=True))
     clipped_normal(std=0.02, corrected=True)
     """
-    check_flag("corrected", corrected)
     found = distributions.ClippedNormal(std, mean, low, high)
     if corrected:
         spread = gaussian.clipped_moments(low, high)[1]
-        if spread == 0:
+        if spread == 0 or math.isinf(std / spread):
             raise ValueError(
-                f"low is {low!r} and high {high!r}: every value lies on one bound, so no std can "
-                "be reached; move the bounds towards the mean"
+                f"low is {low!r} and high {high!r}: a standard normal clipped there has the std "
+                f"{spread:.3g}, so for std={std!r} the normal would be too wide for float64; "
+                "move the bounds towards the mean or farther apart, or take a smaller std"
             )
         found = distributions.ClippedNormal(std / spread, mean, low, high)
     return lambda shape: found
@@ -161,7 +163,7 @@ def constant(value: float) -> Rule:
         value: finite; it is rounded to the dtype.
 
     Raises:
-        ValueError: not finite; when it meets a dtype, beyond its largest number.
+        ValueError: the value is not finite, or beyond the largest number of the tensor's dtype.
 
     Source:
         ``torch.nn.init.constant_``, ``jax.nn.initializers.constant``.  Who differs: Keras's
@@ -178,7 +180,11 @@ def constant(value: float) -> Rule:
 def zeros() -> Rule:
     """Zero everywhere, w = 0: biases.
 
-    Source: ``torch.nn.init.zeros_``; the same in JAX and Keras.
+    Raises:
+        TypeError: an argument is given.
+
+    Source:
+        ``torch.nn.init.zeros_``; the same in JAX and Keras.
 
     >>> print(zeros())
     zeros()
@@ -190,7 +196,11 @@ def zeros() -> Rule:
 def ones() -> Rule:
     """One everywhere, w = 1: the scales of normalisation layers.
 
-    Source: ``torch.nn.init.ones_``; the same in JAX and Keras.
+    Raises:
+        TypeError: an argument is given.
+
+    Source:
+        ``torch.nn.init.ones_``; the same in JAX and Keras.
 
     >>> print(ones())
     ones()

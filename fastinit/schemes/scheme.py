@@ -1,44 +1,48 @@
 # SPDX-License-Identifier: MIT
-"""What a scheme is, and its text form.  The schemes themselves are in the files beside this one."""
+"""What a scheme is, and its text form.
+
+Scheme functions are made by maker.py; the schemes themselves are in the files beside this one.
+"""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
-import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any, ParamSpec, SupportsIndex, cast
+from typing import Any
 
-import numpy as np
-
-from fastinit.distributions import Distribution
-from fastinit.expressions import MAX_TEXT, parse_call, suggestion
-from fastinit.fans import check_shape, plain_axes, spelled_out
-from fastinit.floats import default_floats
+from fastinit.errors import UntrustedError
+from fastinit.machine.floats import default_floats
+from fastinit.numerics.checks import check_shape
+from fastinit.schemes.custom import Trusted, function_of, trusted
+from fastinit.schemes.expressions import MAX_TEXT, SchemeCall, parse_call
+from fastinit.schemes.registry import SCHEMES
+from fastinit.suggestions import suggestion
+from fastinit.texts import quoted
+from fastinit.values.custom import DrawFunction
+from fastinit.values.distributions import Distribution
 
 Rule = Callable[[tuple[int, ...]], Distribution]
-P = ParamSpec("P")
-
-EXACT = frozenset({bool, int, float, str, type(None)})
-"""Types whose equal values are the same argument; in a tuple, say, 1 equals True."""
-
-_MAKERS: dict[str, Callable[..., Scheme]] = {}
 
 
 @dataclass(frozen=True)
 class Scheme:
     """A named rule from a tensor's shape to the distribution of its values.
 
+    The name of an argument that takes any number of values begins with ``*``.
+
     `reason` says why it was chosen, where something chose it; no text, file or comparison has it.
+    `function` is that of a custom distribution; two of one name are not equal.
     """
 
     name: str
     arguments: tuple[tuple[str, Any], ...]
     _rule: Rule = field(repr=False, compare=False)
     reason: str = field(default="", repr=False, compare=False)
+    function: DrawFunction | None = field(default=None, repr=False)
 
     def distribution(self, shape: tuple[int, ...]) -> Distribution:
         """The distribution of the values of a whole tensor of `shape`.
@@ -47,11 +51,14 @@ class Scheme:
         >>> fi.he_normal().distribution((1024, 512)).std
         0.0625
         """
-        return self._distribution_of(check_shape(shape))
+        return self.distribution_of(check_shape(shape))
 
     @cached_property
-    def _distribution_of(self) -> Callable[[tuple[int, ...]], Distribution]:
-        """The rule, remembering its answers: a model has many tensors of few shapes."""
+    def distribution_of(self) -> Callable[[tuple[int, ...]], Distribution]:
+        """`distribution` for shapes that are checked already.
+
+        It caches its results, because a model has many tensors of few shapes.
+        """
         return lru_cache(maxsize=64)(default_floats(self._rule))
 
     def for_tensor(self, name: str, shape: tuple[int, ...]) -> Scheme:
@@ -66,14 +73,44 @@ class Scheme:
     @cached_property
     @default_floats
     def _as_text(self) -> str:
-        inside = ", ".join(f"{name}={_text(value)}" for name, value in self.arguments)
-        return f"{self.name}({inside})"
+        return f"{self.name}({', '.join(self._argument_texts())})"
+
+    def _argument_texts(self) -> Iterator[str]:
+        """Each with its name, but for any number of arguments, and those before them."""
+        named = not any(name.startswith("*") for name, _ in self.arguments)
+        for name, value in self.arguments:
+            if name.startswith("*"):
+                yield from map(_text, value)
+            else:
+                yield f"{name}={_text(value)}" if named else _text(value)
 
     def __repr__(self) -> str:
         return str(self)
 
-    def __reduce__(self) -> tuple[Callable[[str, str], Scheme], tuple[str, str]]:
-        return _with_reason, (str(self), self.reason)
+    @cached_property
+    def functions(self) -> tuple[DrawFunction, ...]:
+        """The custom functions that it and the schemes in its arguments are made of, each once.
+
+        Two may have one label, as in a notebook whose cell ran again; then no text can stand for
+        the scheme.
+        """
+        found = {} if self.function is None else {self.function: None}
+        for _, value in self.arguments:
+            for inner in value if isinstance(value, tuple) else (value,):
+                if isinstance(inner, Scheme):
+                    found |= dict.fromkeys(inner.functions)
+        return tuple(found)
+
+    def __reduce__(self) -> tuple[Callable[..., Scheme], tuple[Any, ...]]:
+        if self.function is not None:
+            return _called, (self.function, dict(self.arguments), self.reason)
+        return _with_reason, (str(self), self.reason, *([self.functions] if self.functions else ()))
+
+    def __copy__(self) -> Scheme:
+        return self
+
+    def __deepcopy__(self, _: object) -> Scheme:
+        return self
 
 
 @dataclass(frozen=True)
@@ -95,18 +132,26 @@ class Choice:
         return self.scheme(None, shape).distribution(shape)
 
 
-def _with_reason(text: str, reason: str) -> Scheme:
-    return replace(scheme(text), reason=reason)
+def _with_reason(text: str, reason: str, functions: Trusted = ()) -> Scheme:
+    return replace(scheme(text, custom=functions), reason=reason)
+
+
+def _called(function: DrawFunction, numbers: dict[str, float], reason: str) -> Scheme:
+    made: Scheme = function(**numbers)
+    return replace(made, reason=reason)
 
 
 def _text(value: Any) -> str:
     """`value` as it is written: whole floats without their .0, everything else as Python's."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
     return repr(value)
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Raise for a scheme's text that is too long to be read back."""
     if len(text) > MAX_TEXT:
         raise ValueError(
             f"{text[:60]}... has {len(text)} characters as text: at most {MAX_TEXT} can be read "
@@ -114,119 +159,46 @@ def _check_text(text: str) -> None:
         )
 
 
-def plain_number(name: str, value: Any) -> float:
-    """`value` as a float, -0 as 0; the error names `name`."""
-    if not isinstance(value, (bool, np.bool_, str, bytes)):
-        try:
-            return float(value) + 0.0
-        except OverflowError:
-            raise ValueError(f"{name} is {value!r}: need a finite number") from None
-        except (TypeError, ValueError):
-            pass
-    raise TypeError(f"{name} is {value!r}: need a number")
+def instead_of_scheme(value: object, otherwise: str) -> str:
+    """What to write if `value` is passed where a scheme is needed, or else `otherwise`.
 
-
-def check_factor(name: str, factor: float) -> None:
-    """Raise unless `factor` is a finite number and not negative."""
-    if not (math.isfinite(factor) and factor >= 0):
-        raise ValueError(f"{name} is {factor!r}: need a finite number >= 0")
-
-
-def check_multiplier(name: str, multiplier: float) -> None:
-    """Raise unless `multiplier` is a finite number above 0."""
-    if not (math.isfinite(multiplier) and multiplier > 0):
-        raise ValueError(f"{name} is {multiplier!r}: need a finite number > 0")
-
-
-def check_count(name: str, count: int, least: int = 1) -> None:
-    """Raise unless `count` is `least` or more, and no more than a shape could have."""
-    if count < least:
-        raise ValueError(f"{name} is {count}: need a whole number of {least} or more")
-    if count >= 2**63:
-        raise ValueError(f"{name} is {count}: need less than 2**63")
-
-
-def check_flag(name: str, flag: bool) -> None:
-    """Raise unless `flag` is True or False."""
-    if not isinstance(flag, bool):
-        raise TypeError(f"{name} is {flag!r}: need True or False")
-
-
-def whole_number(name: str, value: Any) -> int:
-    """`value` as an int; the error names `name`."""
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        return operator.index(value)
-    raise TypeError(f"{name} is {value!r}: need a whole number")
-
-
-def _plain(name: str, value: Any, kind: str, optional: str) -> Any:
-    """`value` as the plain Python object that the text form gives back."""
-    if optional == "None" and value is None:
-        return None
-    if kind == "float":
-        return plain_number(name, value)
-    if kind == "int":
-        return whole_number(name, value)
-    if kind == "Axes":
-        return plain_axes(name, value)
-    return str(value) if isinstance(value, str) else value
-
-
-def maker(rule_of: Callable[P, Rule]) -> Callable[P, Scheme]:
-    """Make a public scheme function of one that checks its arguments and returns the rule.
-
-    A function that ends in ``**options: Unpack[FanOptions]`` takes all that `fans` takes.
+    It knows distributions, scheme functions that were not called, and initialisers of frameworks
+    whose name is a scheme's.
     """
-    name = rule_of.__name__
-    signature = spelled_out(inspect.signature(rule_of))
-    parameters = signature.parameters
-    plain = [p.replace(annotation=p.empty) for p in parameters.values()]
-    shown = str(inspect.Signature(plain))
-    kinds = {key: str(p.annotation).partition(" | ")[::2] for key, p in parameters.items()}
-
-    @default_floats
-    def checked(*args: P.args, **kwargs: P.kwargs) -> Scheme:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}{shown}: {error}") from None
-        bound.apply_defaults()
-        given = {key: _plain(key, value, *kinds[key]) for key, value in bound.arguments.items()}
-        kept = tuple(
-            (key, value) for key, value in given.items() if value != parameters[key].default
-        )
-        call: Callable[..., Rule] = rule_of
-        made = Scheme(name, kept, call(**given))
-        if any(isinstance(value, tuple) for _, value in kept):
-            _check_text(str(made))
-        return made
-
-    remembered = cast("Callable[P, Scheme]", lru_cache(maxsize=64, typed=True)(checked))
-
-    @functools.wraps(rule_of)
-    def make(*args: P.args, **kwargs: P.kwargs) -> Scheme:
-        for value in (*args, *kwargs.values()):
-            if type(value) not in EXACT:
-                return checked(*args, **kwargs)
-        return remembered(*args, **kwargs)
-
-    made: Any = make
-    made.__signature__ = signature.replace(return_annotation="Scheme")
-    _MAKERS[name] = make
-    return make
+    if isinstance(value, DrawFunction):
+        call = f"{value.label.partition(':')[2]}({', '.join(f'{n}=...' for n in value.names)})"
+        return f"call it, {call}"
+    if isinstance(value, Distribution):
+        return "a distribution belongs to one shape: give the scheme, such as fastinit.normal(0.02)"
+    name = str(getattr(value, "__name__", type(value).__name__)).rstrip("_")
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    if name not in SCHEMES:
+        return otherwise
+    parameters = inspect.signature(SCHEMES[name]).parameters.values()
+    call = f"{name}({', '.join(f'{p.name}=...' for p in parameters if p.default is p.empty)})"
+    return (
+        f"call it, {call}" if value is SCHEMES[name] else f"fastinit's is fastinit.schemes.{call}"
+    )
 
 
 @default_floats
-def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:
+def scheme(
+    text: str, names: Mapping[str, float] = {}, *, custom: Iterable[DrawFunction] = ()
+) -> Scheme:
     """The scheme that `text` describes: a scheme function's name and its arguments.
 
     Args:
         text: such as ``"he_normal"`` or ``"normal(std=0.02 / sqrt(2 * layers))"``: numbers,
-            strings, tuples of them, arithmetic and sqrt.  Nothing is evaluated as code.
+            strings, tuples of them, other schemes, arithmetic and sqrt.  Nothing is evaluated as
+            code.
         names: what other words in `text` stand for; `inf` always stands for infinity.
+        custom: custom distributions that `text` may name, as ``my.module:laplace(scale=2)``: what
+            `fastinit.numba.distribution` made.  Nothing is imported for a text.
 
     Raises:
-        ValueError: not a call of a known scheme; the message lists the near ones.
+        TypeError: `text` is not a string, or `custom` holds what is not a custom distribution.
+        ValueError: `text` is not a call of a known scheme; the message lists similar names.
+        UntrustedError: it names a custom distribution that was not given; it is a ValueError.
 
     >>> print(scheme("normal(0.02 / sqrt(2 * layers))", {"layers": 50}))
     normal(std=0.002)
@@ -234,12 +206,32 @@ def scheme(text: str, names: Mapping[str, float] = {}) -> Scheme:
     if isinstance(text, Scheme):
         return text
     if not isinstance(text, str):
-        raise TypeError(f"init is {text!r}: need a text, such as 'normal(std=0.02)', or a Scheme")
-    name, args, kwargs = parse_call(text, {**names, "inf": math.inf})
-    if name not in _MAKERS:
-        hint = suggestion(name, _MAKERS) or f": choose from {', '.join(sorted(_MAKERS))}"
-        raise ValueError(f"init {text!r}: no scheme is named {name!r}{hint}")
+        need = instead_of_scheme(text, "need a text, such as 'normal(std=0.02)', or a Scheme")
+        raise TypeError(f"init is {quoted(text)}: {need}")
+    known = trusted(custom)
+    call = parse_call(text, {**names, "inf": math.inf})
     try:
-        return _MAKERS[name](*args, **kwargs)
+        return _made(call, known)
+    except UntrustedError:
+        raise
     except (TypeError, ValueError) as error:
         raise ValueError(f"init {text!r}: {error}") from None
+
+
+def _made(call: SchemeCall, known: Trusted) -> Scheme:
+    """The scheme of a call, once those in its arguments are made."""
+    positional = [_argument(value, known) for value in call.positional]
+    named = {key: _argument(value, known) for key, value in call.named.items()}
+    if ":" in call.name:
+        made: Scheme = function_of(call.name, known)(*positional, **named)
+        return made
+    if call.name not in SCHEMES:
+        hint = suggestion(call.name, SCHEMES) or f": choose from {', '.join(sorted(SCHEMES))}"
+        raise ValueError(f"no scheme is named {call.name!r}{hint}")
+    return SCHEMES[call.name](*positional, **named)
+
+
+def _argument(value: Any, known: Trusted) -> Any:
+    if isinstance(value, SchemeCall):
+        return _made(value, known)
+    return tuple(_argument(item, known) for item in value) if isinstance(value, tuple) else value

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Unpack
 
-from fastinit.distributions import Distribution, Independent, Normal, TruncatedNormal
-from fastinit.fans import Axes, FanOptions, FanRule, check_shape
+from fastinit.numerics.checks import check_factor, check_multiplier, check_shape
 from fastinit.schemes.engine import (
-    Kind,
-    Mode,
+    DistributionName,
+    OneFan,
     by_fan,
     by_fans,
     centred,
@@ -25,7 +24,10 @@ from fastinit.schemes.engine import (
     within,
     xavier_std,
 )
-from fastinit.schemes.scheme import Rule, check_factor, check_multiplier, maker
+from fastinit.schemes.fans import Axes, FanOptions, FanRule
+from fastinit.schemes.maker import maker
+from fastinit.schemes.scheme import Rule
+from fastinit.values.distributions import Distribution, Independent, Normal, TruncatedNormal
 
 
 def _narrowed(number: float, width_multiplier: float) -> float:
@@ -41,20 +43,23 @@ def mup_normal(std: float = 1.0, *, width_multiplier: float) -> Rule:
     .. math:: w \sim \mathcal N(0, \sigma^2), \quad
               \sigma = \text{std} / \sqrt{\text{width\_multiplier}}
 
-    For weights whose inputs and outputs both grow with the width.  Those of which one grows
-    (embeddings, output layers, biases) are normal(std) at every width.
+    For weights whose inputs and outputs both grow with the width.  Where only one of them grows
+    (embeddings, output layers, biases), take normal(std) at every width.
 
     Args:
         std: standard deviation in the base model, >= 0.
-        width_multiplier: width / base width, > 0: of the inputs, where the outputs grow otherwise.
+        width_multiplier: width / base width, > 0; if inputs and outputs grow by different factors,
+            the factor of the inputs.
 
     Raises:
-        ValueError: std negative or not finite, width_multiplier not above 0 or not finite.
+        ValueError: std is negative or not finite; width_multiplier is not above 0 or not finite.
 
     Source:
         Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's ``normal_``,
-        which tells which axes grow from the base model.  Who differs: Megatron's muP narrows
-        output projections further; see `megatron_scaled_normal`.
+        which finds the axes that grow by comparing with the base model.  Who differs: Megatron's
+        muP narrows output projections further; see `megatron_scaled_normal`.  A hidden
+        ``torch.nn.Linear`` that mup does not draw again stays `torch_linear`, and
+        ``set_base_shapes`` makes its bias torch_bias(fan_in) with the base model's fan_in.
 
     >>> mup_normal(0.02, width_multiplier=4).distribution((4096, 4096)).std
     0.01
@@ -75,11 +80,11 @@ def mup_uniform(bound: float, *, width_multiplier: float) -> Rule:
         width_multiplier: as for `mup_normal`.
 
     Raises:
-        ValueError: bound negative or not finite, width_multiplier not above 0 or not finite.
+        ValueError: bound is negative or not finite; width_multiplier is not above 0 or not finite.
 
     Source:
-        As for `mup_normal`; mup's ``uniform_``.  Who differs: mup takes two bounds, which must be
-        -bound and bound here.
+        Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's ``uniform_``.
+        Who differs: mup takes two bounds, which must be -bound and bound here.
 
     >>> mup_uniform(0.1, width_multiplier=4).distribution((4096, 4096)).high
     0.05
@@ -97,17 +102,19 @@ def mup_truncated_normal(std: float = 1.0, *, cutoff: float = 2.0, width_multipl
               \quad \sigma = \text{std} / \sqrt{\text{width\_multiplier}}
 
     Args:
-        std: standard deviation of the bell in the base model, >= 0; it is not corrected.
-        cutoff: the bound, in sigma, > 0: it grows or shrinks with the bell.
+        std: standard deviation of the underlying normal in the base model, >= 0; it is not
+            corrected for the truncation.
+        cutoff: the bound in units of sigma, > 0, so that it scales with sigma.
         width_multiplier: as for `mup_normal`.
 
     Raises:
-        ValueError: std negative or not finite, cutoff or width_multiplier not above 0 or not
-            finite, a window from -cutoff to cutoff narrower than 2**-10 sigma.
+        ValueError: std is negative or not finite; cutoff or width_multiplier is not above 0 or not
+            finite; the window from -cutoff to cutoff is narrower than 2**-10 sigma.
 
     Source:
-        As for `mup_normal`; mup's ``trunc_normal_``.  Who differs: its bounds are absolute in the
-        base model, -2 and 2 if not given: a cutoff of 2 / std.
+        Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's
+        ``trunc_normal_``.  Who differs: mup's bounds are absolute in the base model, by default -2
+        and 2, which is a cutoff of 2 / std.
 
     >>> mup_truncated_normal(0.02, width_multiplier=4).distribution((4096, 4096)).sigma
     0.01
@@ -118,7 +125,7 @@ def mup_truncated_normal(std: float = 1.0, *, cutoff: float = 2.0, width_multipl
     return lambda shape: found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Fans:
     """A tensor's fans, and how many times those of the base model they are."""
 
@@ -139,7 +146,7 @@ class _Fans:
 
 
 def _by_base(
-    std_of: Callable[[_Fans], float], kind: Kind, base_shape: Axes, options: FanOptions
+    std_of: Callable[[_Fans], float], kind: DistributionName, base_shape: Axes, options: FanOptions
 ) -> Rule:
     """The rule of standard deviation std_of(fans and base fans)."""
     fan_rule = FanRule(**options)
@@ -153,13 +160,13 @@ def _by_base(
     def rule(dims: tuple[int, ...]) -> Distribution:
         if len(dims) != len(base):
             raise ValueError(
-                f"shape {dims} has {len(dims)} axes, base_shape {base} has {len(base)}: they are "
-                "one tensor in two models, so they need as many"
+                f"shape {dims} has {len(dims)} axes, but base_shape {base} has {len(base)}: they "
+                "are one tensor in two models, so both need the same number of axes"
             )
         if any(dims[axis] != base[axis] for axis in fixed):
             raise ValueError(
-                f"shape {dims} has another kernel than base_shape {base}: only inputs and outputs "
-                "grow with the width"
+                f"the kernel of shape {dims} differs from that of base_shape {base}: only inputs "
+                "and outputs grow with the width"
             )
         return found(_Fans(*fan_rule.of(dims), *base_fans))
 
@@ -169,7 +176,7 @@ def _by_base(
     return rule
 
 
-def _mup_xavier(gain: float, kind: Kind, base_shape: Axes, options: FanOptions) -> Rule:
+def _mup_xavier(gain: float, kind: DistributionName, base_shape: Axes, options: FanOptions) -> Rule:
     """mup.init's ``_inf_fan_adjust_xavier``, operation by operation."""
     xavier = xavier_std(gain)
 
@@ -184,10 +191,15 @@ def _mup_xavier(gain: float, kind: Kind, base_shape: Axes, options: FanOptions) 
 
 
 def _mup_kaiming(
-    a: float, mode: Mode, nonlinearity: str, kind: Kind, base_shape: Axes, options: FanOptions
+    a: float,
+    mode: OneFan,
+    nonlinearity: str,
+    kind: DistributionName,
+    base_shape: Axes,
+    options: FanOptions,
 ) -> Rule:
     """mup.init's ``_inf_fan_adjust_kaiming``, operation by operation."""
-    kaiming = kaiming_std(a, mode, nonlinearity)
+    kaiming = kaiming_std(a, nonlinearity)
 
     def std_of(fans: _Fans) -> float:
         std = kaiming(divisor(mode, fans.fan_in, fans.fan_out))
@@ -213,20 +225,22 @@ def mup_xavier_uniform(
     where b are the fans of `base_shape`, and r is 1 unless both fans differ from them.
 
     Args:
-        gain: factor on the standard deviation, >= 0; see `fastinit.gain`.
-        base_shape: of the same tensor in the base model.  Inputs and outputs may differ, and batch
-            axes, but not a kernel.
-        layout, ..., packed: how the fans follow from either shape; see `fastinit.fans`.
+        gain: as for `xavier_uniform`.
+        base_shape: shape of the same tensor in the base model, with axes >= 1.  The tensor may
+            differ from it in inputs, outputs and batch axes, but not in the kernel.  The options
+            below apply to both shapes.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: gain negative or not finite; an unknown layout; a base_shape without fans or
-            elements; a shape with another number of axes or another kernel; a packed of several
-            numbers.
+        ValueError: gain is negative or not finite.
+        ValueError: base_shape has an axis of 0, or differs from the tensor's shape in the number
+            of axes or the kernel; `packed` is a tuple.
+        ValueError: as for `fans`.
 
     Source:
-        mup 1.0.0's ``xavier_uniform_``, operation by operation; Yang, Hu et al. (2022),
-        arXiv:2203.03466.  Who differs: mup knows of no batch axes, groups or packed weights;
-        `xavier_uniform` also shrinks where only one fan grows.
+        Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's
+        ``xavier_uniform_``, operation by operation.  Who differs: mup does not know batch axes,
+        groups or packed weights; `xavier_uniform` also shrinks where only one fan grows.
 
     >>> mup_xavier_uniform(base_shape=(100, 50)).distribution((400, 200)).high
     0.1
@@ -244,7 +258,18 @@ def mup_xavier_normal(
               \sigma = \text{gain} \sqrt{\frac{2}{b_\text{in} + b_\text{out}}} \, r, \quad
               r = \sqrt{b_\text{in} / f_\text{in}} \text{ or } 1
 
-    Args, errors, source and who differs as for `mup_xavier_uniform`; mup's ``xavier_normal_``.
+    where b are the fans of `base_shape`, and r is 1 unless both fans differ from them.
+
+    Args:
+        all: as for `mup_xavier_uniform`.
+
+    Raises:
+        all: as for `mup_xavier_uniform`.
+
+    Source:
+        Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's
+        ``xavier_normal_``, operation by operation.  Who differs: mup does not know batch axes,
+        groups or packed weights; `xavier_normal` also shrinks where only one fan grows.
 
     >>> mup_xavier_normal(base_shape=(96, 32)).distribution((384, 128)).std
     0.0625
@@ -255,7 +280,7 @@ def mup_xavier_normal(
 @maker
 def mup_kaiming_uniform(
     a: float = 0.0,
-    mode: Mode = "fan_in",
+    mode: OneFan = "fan_in",
     nonlinearity: str = "leaky_relu",
     *,
     base_shape: Axes,
@@ -266,30 +291,32 @@ def mup_kaiming_uniform(
     .. math:: w \sim \mathcal U[-\sqrt 3 \sigma, \sqrt 3 \sigma], \quad
               \sigma = \text{gain} \sqrt{r / f}
 
-    ==============================  ==================================
-    fans that differ from the base  r
-    ==============================  ==================================
-    none, or not the one of `mode`  1
-    only the one of `mode`          f / b: the scale of the base model
-    both, "fan_in"                  1
-    both, "fan_out"                 (f_out / b_out) / (f_in / b_in)
-    ==============================  ==================================
+    where f is the fan of `mode` and b are the fans of `base_shape`.
+
+    The ratio r:
+        ==============================  ==================================
+        fans that differ from the base  r
+        ==============================  ==================================
+        none, or not the one of `mode`  1
+        only the one of `mode`          f / b: the scale of the base model
+        both, "fan_in"                  1
+        both, "fan_out"                 (f_out / b_out) / (f_in / b_in)
+        ==============================  ==================================
 
     Args:
-        a: the slope of leaky_relu below zero; other nonlinearities ignore it.
-        mode: "fan_in" or "fan_out".
-        nonlinearity: sets the gain; see `fastinit.gain`.
-        base_shape: of the same tensor in the base model, as for `mup_xavier_uniform`.
-        layout, ..., packed: how the fans follow from either shape; see `fastinit.fans`.
+        a, mode, nonlinearity: as for `kaiming_uniform`.
+        base_shape, ..., packed: as for `mup_xavier_uniform`.
 
     Raises:
-        ValueError: `a` not finite, an unknown mode or nonlinearity; else as for
-            `mup_xavier_uniform`.
+        ValueError: `a` is not finite; an unknown mode or nonlinearity.
+        ValueError: base_shape has an axis of 0, or differs from the tensor's shape in the number
+            of axes or the kernel; `packed` is a tuple.
+        ValueError: as for `fans`.
 
     Source:
-        mup 1.0.0's ``kaiming_uniform_``, operation by operation; Yang, Hu et al. (2022),
-        arXiv:2203.03466.  Who differs: as for `mup_xavier_uniform`; `kaiming_uniform` also shrinks
-        where only the fan of `mode` grows.
+        Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's
+        ``kaiming_uniform_``, operation by operation.  Who differs: mup does not know batch axes,
+        groups or packed weights; `kaiming_uniform` also shrinks where only the fan of `mode` grows.
 
     >>> mup_kaiming_uniform(base_shape=(10, 600)).distribution((10, 2400)).high
     0.1
@@ -300,7 +327,7 @@ def mup_kaiming_uniform(
 @maker
 def mup_kaiming_normal(
     a: float = 0.0,
-    mode: Mode = "fan_in",
+    mode: OneFan = "fan_in",
     nonlinearity: str = "leaky_relu",
     *,
     base_shape: Axes,
@@ -310,8 +337,21 @@ def mup_kaiming_normal(
 
     .. math:: w \sim \mathcal N(0, \sigma^2), \quad \sigma = \text{gain} \sqrt{r / f}
 
-    The table of r, args, errors, source and who differs as for `mup_kaiming_uniform`; mup's
-    ``kaiming_normal_``.
+    where f is the fan of `mode` and b are the fans of `base_shape`.
+
+    The ratio r:
+        all: as for `mup_kaiming_uniform`.
+
+    Args:
+        all: as for `mup_kaiming_uniform`.
+
+    Raises:
+        all: as for `mup_kaiming_uniform`.
+
+    Source:
+        Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's
+        ``kaiming_normal_``, operation by operation.  Who differs: mup does not know batch axes,
+        groups or packed weights; `kaiming_normal` also shrinks where only the fan of `mode` grows.
 
     >>> mup_kaiming_normal(base_shape=(128, 128)).distribution((512, 512)).std
     0.0625
@@ -321,26 +361,27 @@ def mup_kaiming_normal(
 
 @maker
 def mup_readout(*, width_multiplier: float, **options: Unpack[FanOptions]) -> Rule:
-    r"""muP's output layer: PyTorch's at the base width, of the same scale at every width.
+    r"""muP's output layer: as in PyTorch at the base width, with the same scale at every width.
 
     .. math:: w \sim \mathcal U[-a, a], \quad
               a = \sqrt{\text{width\_multiplier} / f_\text{in}}
 
-    For the layer that makes logits, whose inputs are to be divided by the width multiplier.  Its
-    bias has the same bound, so it is uniform(-a, a); zeros() is the other choice for the weight.
+    For the layer that computes the logits; divide its inputs by the width multiplier.  The bias has
+    the same bound, so it is uniform(-a, a).  muP also allows zeros() for the weight.
 
     Args:
         width_multiplier: width / base width, > 0.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: width_multiplier not above 0 or not finite, an unknown layout, a shape without
-            fans.
+        ValueError: width_multiplier is not above 0 or not finite.
+        ValueError: as for `fans`.
 
     Source:
-        mup 1.0.0's ``MuReadout``, after ``set_base_shapes``: what ``torch.nn.Linear`` starts with
-        times the root of the multiplier; Yang, Hu et al. (2022), arXiv:2203.03466.  Who differs:
-        Megatron's muP draws this layer as the embedding, normal(std).
+        Yang, Hu et al. (2022), "Tensor programs V", arXiv:2203.03466; mup 1.0.0's ``MuReadout``
+        after ``set_base_shapes``: the initial weight of ``torch.nn.Linear`` times the root of the
+        multiplier.  Who differs: ``MuSharedReadout`` multiplies the embedding that it shares by
+        that root; Megatron's muP draws this layer as the embedding, normal(std).
 
     >>> mup_readout(width_multiplier=8).distribution((50257, 2048)).high
     0.0625
@@ -359,16 +400,18 @@ def spectral(gain: float = 1.0, **options: Unpack[FanOptions]) -> Rule:
 
     Args:
         gain: factor on the standard deviation, >= 0.
-        layout, ..., packed: how the fans follow from the shape; see `fastinit.fans`.
+        layout, ..., packed: as for `fans`.
 
     Raises:
-        ValueError: gain negative or not finite, an unknown layout, a shape without fans.
+        ValueError: gain is negative or not finite.
+        ValueError: as for `fans`.
 
     Source:
         Yang, Simon, Bernstein (2023), "A spectral condition for feature learning",
-        arXiv:2310.17813; the same rule is in nanotron, whose embeddings are normal(1).  Who
-        differs: `spectral_normalised` divides by the largest singular value instead; modula's
-        linear layers are `orthogonal`, scaled in the forward pass.
+        arXiv:2310.17813; nanotron has the same rule, with embeddings of normal(1).  Who differs:
+        `spectral_normalised` divides by the largest singular value instead; modula's linear layers
+        are `orthogonal`; modula-systems/modula multiplies the weight by sqrt(fan_out / fan_in),
+        jxbz/modula (modula 0.0.0.0.0.2 on PyPI) the forward pass.
 
     >>> spectral().distribution((1024, 256)).std, spectral().distribution((256, 1024)).std
     (0.0625, 0.015625)

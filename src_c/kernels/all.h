@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * The kernels of one instruction set, assembled from the vocabulary in force: tiles of words,
- * through a map, to a dtype.  Included once by each isa_<name>.c, which defines FI_NAME. */
+ * through a map, to a dtype.  Included once by isa.h, for each isa_<name>.c. */
 enum {
     PASS_VECTORS = V_GROUPS * V_VECTORS, /* vectors that philox_words makes at a time */
     PASS_VECTORS64 = PASS_VECTORS * V_LANES / 2 / V_LANES64,
     PASS_BLOCKS = V_GROUPS * V_BLOCKS,
     PASSES = FI_TILE_BLOCKS / PASS_BLOCKS,
 };
-_Static_assert(PASSES * PASS_BLOCKS == FI_TILE_BLOCKS, "a tile is a whole number of passes");
+_Static_assert(FI_TILE_BLOCKS == PASSES * PASS_BLOCKS, "a tile is a whole number of passes");
 _Static_assert(PASS_VECTORS % V_BATCH == 0, "a pass is a whole number of batches");
-_Static_assert(PASS_VECTORS * V_LANES == 4 * PASS_BLOCKS, "words fill their vectors");
+_Static_assert(4 * PASS_BLOCKS == PASS_VECTORS * V_LANES, "words fill their vectors");
 _Static_assert(PASS_VECTORS64 % V_BATCH64 == 0, "a pass is a whole number of float64 batches");
 
 #include "philox.h"
@@ -17,6 +17,7 @@ _Static_assert(PASS_VECTORS64 % V_BATCH64 == 0, "a pass is a whole number of flo
 #include "values.h"
 #include "narrow.h"
 #include "float64.h"
+#include "measure.h"
 
 enum { MANY_PASSES64 = MANY_VECTORS64 / PASS_VECTORS64 };
 _Static_assert(MANY_PASSES64 > 0 && V_LANES64 <= 8, "tails have room, their lanes a byte");
@@ -24,17 +25,11 @@ _Static_assert(MANY_PASSES64 > 0 && V_LANES64 <= 8, "tails have room, their lane
 #define FI_PASTE_(a, b) a##b
 #define FI_PASTE(a, b) FI_PASTE_(a, b)
 
-FI_INLINE size_t width(fi_dtype dtype) {
-    if (dtype == FI_FLOAT64) return 8;
-    if (dtype == FI_FLOAT32) return 4;
-    return dtype == FI_FLOAT16 || dtype == FI_BFLOAT16 ? 2 : 1;
-}
-
 /* The words of a pass: of Philox block `low` and those after it, or `given` ones. */
 FI_INLINE void pass_words(const philox *p, uint32_t low, const uint32_t *given,
                           vu32 words[PASS_VECTORS]) {
     if (!given)
-        philox_words(p, low, words);
+        philox_words(p, low, NULL, words);
     else
         for (int i = 0; i < PASS_VECTORS; i++) words[i] = vu32_load(given + i * V_LANES);
 }
@@ -52,8 +47,8 @@ FI_INLINE shared shared_start(const fi_spec *spec, uint64_t block) {
 }
 
 /* A piece of any type but float64; from given words, if there are any. */
-FI_INLINE void run(const fi_piece *piece, const uint32_t *given, const shared *s,
-                   fi_distribution distribution, fi_dtype dtype, int clamp) {
+FI_INLINE void make_piece(const fi_piece *piece, const uint32_t *given, const shared *s,
+                          fi_distribution distribution, fi_dtype dtype, int clamp) {
     unsigned char *out = piece->out;
     uint32_t low = (uint32_t)piece->block;
     for (size_t pass = piece->tiles * PASSES; pass; pass--, low += PASS_BLOCKS) {
@@ -65,14 +60,14 @@ FI_INLINE void run(const fi_piece *piece, const uint32_t *given, const shared *s
             vf32 batch[V_BATCH];
             values_of(&s->values, distribution, clamp, words + n, batch, V_BATCH);
             store_values(out, dtype, batch);
-            out += V_BATCH * V_LANES * width(dtype);
+            out += V_BATCH * V_LANES * fi_item_size(dtype);
         }
     }
 }
 
-/* The same for float64, whose tails are put off: a number of passes, then what they left. */
-FI_INLINE void run64(const fi_piece *piece, const uint32_t *given, const shared *s,
-                     fi_distribution distribution, int clamp) {
+/* The same for float64: tail lanes are collected over many passes and then mapped together. */
+FI_INLINE void make_piece64(const fi_piece *piece, const uint32_t *given, const shared *s,
+                            fi_distribution distribution, int clamp) {
     unsigned char *out = piece->out;
     uint32_t low = (uint32_t)piece->block;
     for (size_t left = piece->tiles * PASSES; left;) {
@@ -102,15 +97,17 @@ FI_INLINE void run64(const fi_piece *piece, const uint32_t *given, const shared 
     }
 }
 
-FI_INLINE void any_run(const fi_piece *piece, const uint32_t *given, const shared *s, int kernel,
-                       fi_dtype dtype) {
+FI_INLINE void make_any_piece(const fi_piece *piece, const uint32_t *given, const shared *s,
+                              int kernel, fi_dtype dtype) {
     /* A plain normal has no bounds; but float8 saturates. */
-    const int clamp = kernel != FI_UNIFORM_INSIDE && (kernel != FI_NORMAL || width(dtype) == 1);
-    const fi_distribution distribution = kernel == FI_UNIFORM_INSIDE ? FI_UNIFORM : kernel;
+    const int clamp =
+        kernel != FI_UNIFORM_INSIDE && (kernel != FI_NORMAL || fi_item_size(dtype) == 1);
+    const fi_distribution distribution =
+        kernel == FI_UNIFORM_INSIDE ? FI_UNIFORM : (fi_distribution)kernel;
     if (dtype == FI_FLOAT64)
-        run64(piece, given, s, distribution, clamp);
+        make_piece64(piece, given, s, distribution, clamp);
     else
-        run(piece, given, s, distribution, dtype, clamp);
+        make_piece(piece, given, s, distribution, dtype, clamp);
 }
 
 static void draw_words(const fi_piece *pieces, size_t count, const fi_spec *spec) {
@@ -120,44 +117,64 @@ static void draw_words(const fi_piece *pieces, size_t count, const fi_spec *spec
         uint32_t low = (uint32_t)pieces->block;
         for (size_t pass = pieces->tiles * PASSES; pass; pass--, low += PASS_BLOCKS) {
             vu32 words[PASS_VECTORS];
-            philox_words(&p, low, words);
+            philox_words(&p, low, NULL, words);
             for (int i = 0; i < PASS_VECTORS; i++, out += 4 * V_LANES) vu32_store(out, words[i]);
         }
     }
 }
 
-/* One function for each distribution and dtype, and the table of them. */
-#define FI_EACH_DTYPE(X, distribution)                                                           \
-    X(distribution, FI_FLOAT32) X(distribution, FI_FLOAT16) X(distribution, FI_BFLOAT16)         \
-    X(distribution, FI_FLOAT8_E4M3FN) X(distribution, FI_FLOAT8_E5M2) X(distribution, FI_FLOAT64)
-#define FI_EACH(X)                                                                               \
-    FI_EACH_DTYPE(X, FI_UNIFORM) FI_EACH_DTYPE(X, FI_NORMAL) FI_EACH_DTYPE(X, FI_CLIPPED)        \
-    FI_EACH_DTYPE(X, FI_SYMMETRIC) FI_EACH_DTYPE(X, FI_TRUNCATED)                                \
-    FI_EACH_DTYPE(X, FI_UNIFORM_INSIDE)
+static void gather_words(uint32_t *out, const uint32_t *low, size_t count, uint32_t high,
+                         const fi_spec *spec) {
+    const philox p = philox_start(spec->key, spec->subsequence, high);
+    for (; count; count -= PASS_BLOCKS, low += PASS_BLOCKS) {
+        vu32 words[PASS_VECTORS];
+        philox_words(&p, 0, low, words);
+        for (int i = 0; i < PASS_VECTORS; i++, out += V_LANES) vu32_store(out, words[i]);
+    }
+}
 
-/* A piece is a function of its own, for the compiler to keep its registers for. */
+/* One function for each distribution and dtype, and the table of them. */
+// clang-format off
+#define FI_EACH_KERNEL(X, dtype)                                                                   \
+    X(FI_UNIFORM, dtype) X(FI_NORMAL, dtype) X(FI_CLIPPED, dtype)                                  \
+    X(FI_SYMMETRIC, dtype) X(FI_TRUNCATED, dtype) X(FI_UNIFORM_INSIDE, dtype)
+// clang-format on
+
+/* `piece` is a separate function so that the loop has all registers to itself.  `convert` is never
+ * given NULL for words; the attribute says so, and the compiler leaves Philox out of it. */
 #define FI_DEFINE(kernel, dtype)                                                                   \
-    static __attribute__((noinline)) void piece_##kernel##_##dtype(const fi_piece *piece,          \
-                                                                   const shared *s) {              \
-        any_run(piece, NULL, s, kernel, dtype);                                                    \
+    FI_NOINLINE void piece_##kernel##_##dtype(const fi_piece *piece, const shared *s) {            \
+        make_any_piece(piece, NULL, s, kernel, dtype);                                             \
     }                                                                                              \
     static void draw_##kernel##_##dtype(const fi_piece *pieces, size_t count,                      \
                                         const fi_spec *spec) {                                     \
         const shared s = shared_start(spec, pieces->block);                                        \
         for (size_t i = 0; i < count; i++) piece_##kernel##_##dtype(pieces + i, &s);               \
     }                                                                                              \
-    static void convert_##kernel##_##dtype(unsigned char *out, const uint32_t *words,              \
-                                           size_t tiles, const fi_spec *spec) {                    \
+    static __attribute__((nonnull)) void convert_##kernel##_##dtype(                               \
+        unsigned char *out, const uint32_t *words, size_t tiles, const fi_spec *spec) {            \
         const fi_piece piece = {out, 0, tiles};                                                    \
         const shared s = shared_start(spec, 0);                                                    \
-        any_run(&piece, words, &s, kernel, dtype);                                                 \
+        make_any_piece(&piece, words, &s, kernel, dtype);                                          \
     }
-FI_EACH(FI_DEFINE)
+#define FI_DTYPE(code, name, size) FI_EACH_KERNEL(FI_DEFINE, code)
+#include "dtype_list.h"
 
-#define FI_DRAW_ROW(kernel, dtype) [kernel][dtype] = draw_##kernel##_##dtype,
-#define FI_CONVERT_ROW(kernel, dtype) [kernel][dtype] = convert_##kernel##_##dtype,
+#define FI_DTYPE(code, name, size)                                                                 \
+    static void measure_##name(const unsigned char *in, size_t count, double unit,                 \
+                               fi_moments *out) {                                                  \
+        measure(in, count, code, unit, out);                                                       \
+    }
+#include "dtype_list.h"
+
+#define FI_ENTRY(kernel, dtype)                                                                    \
+    .draw[kernel][dtype] = draw_##kernel##_##dtype,                                                \
+    .convert[kernel][dtype] = convert_##kernel##_##dtype,
 const fi_kernels FI_PASTE(fi_kernels_, FI_NAME) = {
     .words = draw_words,
-    .draw = {FI_EACH(FI_DRAW_ROW)},
-    .convert = {FI_EACH(FI_CONVERT_ROW)},
+    .gather = gather_words,
+#define FI_DTYPE(code, name, size) .measure[code] = measure_##name,
+#include "dtype_list.h"
+#define FI_DTYPE(code, name, size) FI_EACH_KERNEL(FI_ENTRY, code)
+#include "dtype_list.h"
 };

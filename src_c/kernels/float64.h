@@ -51,7 +51,8 @@ FI_INLINE void minus_logs(const vf64 p[V_BATCH64], vf64 out[V_BATCH64]) {
     vu64 k[V_BATCH64];
     vf64 s[V_BATCH64], s2[V_BATCH64];
     EACH64 {
-        vu64 shifted = vu64_add(vf64_as_bits(p[i]), vu64_set(0x3FF0000000000000u - 0x3FE6A09E667F3BCDu));
+        vu64 shifted =
+            vu64_add(vf64_as_bits(p[i]), vu64_set(0x3FF0000000000000u - 0x3FE6A09E667F3BCDu));
         k[i] = vu64_add(vu64_shift_right(shifted, 52), vu64_set((uint64_t)-1023));
         vf64 m = vf64_bits(vu64_add(vu64_and(shifted, vu64_set(0x000FFFFFFFFFFFFFu)), root_half));
         s[i] = vf64_div(vf64_sub(m, one), vf64_add(m, one));
@@ -67,7 +68,8 @@ FI_INLINE void minus_logs(const vf64 p[V_BATCH64], vf64 out[V_BATCH64]) {
     }
 }
 
-/* How many sigma out tails of probabilities p begin, 0.075 <= p <= 1/2; other lanes get anything. */
+/* How many sigma out a tail of probability p begins, for 0.075 <= p <= 1/2.  A lane whose p is
+ * smaller has its bit in `outside` set, and any value. */
 FI_INLINE void quantiles64_centre(const vf64 p[V_BATCH64], vf64 z[V_BATCH64],
                                   unsigned outside[V_BATCH64]) {
     vf64 q[V_BATCH64], r[V_BATCH64];
@@ -159,15 +161,16 @@ FI_INLINE void store_uniforms64(unsigned char *out, const vu32 *words, int first
     }
 }
 
-/* The lanes that lie outside the centre, 15 % of a normal's, are collected over many vectors: so the
- * logarithm and what follows it are done for full vectors of them, side by side. */
+/* The lanes that lie outside the centre, 15 % of a normal's, are collected over many vectors: the
+ * logarithm and what follows it are then done for full vectors of them, side by side.  There is
+ * room for what is stored past the last one. */
 enum {
     MANY_VECTORS64 = 512 / V_LANES64,
-    MANY_TAILS64 = (MANY_VECTORS64 + V_BATCH64) * V_LANES64, /* room for what is stored past the end */
+    MANY_TAILS64 = (MANY_VECTORS64 + V_BATCH64) * V_LANES64,
 };
 
-/* V_BATCH64 vectors of values to `out`, but for the lanes that are collected: their probabilities go
- * to `tails`, which lanes they are to `lanes`.  Returns how many there are. */
+/* Store V_BATCH64 vectors of values in `out`, except for the lanes that are collected: their
+ * probabilities go to `tails`, which lanes they are to `lanes`.  Returns how many there are. */
 FI_INLINE unsigned store_centres64(unsigned char *out, double *tails, unsigned char *lanes,
                                    const vu32 *words, int first, const fi_spec *spec,
                                    fi_distribution distribution, int clamp) {
@@ -186,7 +189,7 @@ FI_INLINE unsigned store_centres64(unsigned char *out, double *tails, unsigned c
     return count;
 }
 
-/* The values of `count` collected lanes, put where they belong in the `vectors` that begin at `out`. */
+/* The values of `count` collected lanes, put in their places in the `vectors` from `out` on. */
 FI_INLINE void store_tails64(unsigned char *out, double *tails, unsigned count,
                              const unsigned char *lanes, int vectors, const fi_spec *spec,
                              int clamp) {

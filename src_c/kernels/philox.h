@@ -19,7 +19,7 @@ enum { PHILOX_ROUNDS = 10 };
 
 typedef struct philox {
     vplane key0[PHILOX_ROUNDS], key1[PHILOX_ROUNDS]; /* of each round, after its first two */
-    vplane first;  /* round 0: c3 ^ k1 */
+    vplane first;                                    /* round 0: c3 ^ k1 */
     vplane second0, second2, second3; /* round 1: c1 ^ k0; hi(M0 c0) ^ k1; lo(M0 c0) */
 } philox;
 
@@ -43,13 +43,18 @@ FI_INLINE philox philox_start(uint64_t key, uint64_t subsequence, uint32_t high)
     return p;
 }
 
-/* The words of V_GROUPS * V_BLOCKS blocks from block `low` (of the present `high`), in order. */
-FI_INLINE void philox_words(const philox *p, uint32_t low, vu32 out[V_GROUPS * V_VECTORS]) {
+/* The words of V_GROUPS * V_BLOCKS blocks, in order: from block `low` on, or of the blocks that are
+ * `listed`, if there is a list.  `low` and the list hold the lower halves of block numbers; the
+ * upper half, `high`, is the same for all. */
+FI_INLINE void philox_words(const philox *p, uint32_t low, const uint32_t *listed,
+                            vu32 out[V_GROUPS * V_VECTORS]) {
     const vplane m0 = plane_set(PHILOX_M0), m1 = plane_set(PHILOX_M1);
     vplane x[V_GROUPS][4];
 #pragma GCC unroll 8
     for (int g = 0; g < V_GROUPS; g++) { /* round 0 */
-        vplane product = plane_multiply(plane_counter(low + (uint32_t)(g * V_BLOCKS)), m0);
+        vplane c0 = listed ? plane_load(listed + g * V_BLOCKS)
+                           : plane_counter(low + (uint32_t)(g * V_BLOCKS));
+        vplane product = plane_multiply(c0, m0);
         x[g][2] = plane_xor(plane_high(product), p->first);
         x[g][3] = product;
     }

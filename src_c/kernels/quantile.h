@@ -6,37 +6,37 @@
  * mantissa m - 3/2, -1/2 <= m - 3/2 < 1/2: no logarithm, no square root, no libm.
  * make_table.py fits the coefficients; docs/stream.md prints them.
  *
- * A vector register holds V_OCTAVES rows of each coefficient, up to V_TOP.  A lane that lies deeper
- * (AVX2, NEON: 1 in 256, AVX-512: 1 in 32,768 of the plain normal) is done over, alone.  Where the rows
- * reach FI_TOP_EXPONENT, f may be 2^31, or a little more, and has the value of FI_LARGEST_F; a
- * register of eight has no row to spare for that, and f is kept below. */
+ * A vector register holds V_OCTAVES entries of each coefficient, up to V_TOP.  A lane that lies
+ * deeper (AVX2, NEON: 1 in 256, AVX-512: 1 in 32,768 of the plain normal) is mapped again, alone.
+ * Where the entries reach FI_TOP_EXPONENT, f may be 2^31 or a little more and has the value of
+ * FI_LARGEST_F; a register of eight has no entry to spare for that, and f is kept below. */
 #define FI_LARGEST_F 0x1.fffffep30f /* the largest float below 2^31 */
 #define V_FLOOR_EXPONENT (V_TOP + 1 - V_OCTAVES)
 
-FI_INLINE float quantile_alone(const float *rows, float f) {
+FI_INLINE float quantile_alone(const float *entries, float f) {
     uint32_t bits;
     memcpy(&bits, &f, 4);
-    const float *row = rows + (bits >> 23) - FI_LOWEST_EXPONENT;
+    const float *entry = entries + (bits >> 23) - FI_LOWEST_EXPONENT;
     bits = (bits & 0x007FFFFFu) | 0x3F800000u;
     float m;
     memcpy(&m, &bits, 4);
-    float d = m - 1.5f, z = row[7 * FI_ROWS];
-    for (int j = 6; j >= 0; j--) z = fused(z, d, row[j * FI_ROWS]);
+    float d = m - 1.5f, z = entry[7 * FI_ENTRIES];
+    for (int j = 6; j >= 0; j--) z = fused(z, d, entry[j * FI_ENTRIES]);
     return z;
 }
 
-static __attribute__((noinline)) vf32 quantile_repaired(const float *rows, vf32 f, vf32 z) {
+FI_NOINLINE vf32 quantile_repaired(const float *entries, vf32 f, vf32 z) {
     const float floor = (float)(UINT64_C(1) << ((V_FLOOR_EXPONENT - 127) & 31));
     float lanes[V_LANES], values[V_LANES];
     vf32_store(lanes, f);
     vf32_store(values, z);
     for (int i = 0; i < V_LANES; i++)
-        if (lanes[i] < floor) values[i] = quantile_alone(rows, lanes[i]);
+        if (lanes[i] < floor) values[i] = quantile_alone(entries, lanes[i]);
     return vf32_load(values);
 }
 
 /* `count` vectors side by side; 2^-1 <= f <= 2^31. */
-FI_INLINE void quantiles(const vtable *table, const float *rows, const vf32 *f, vf32 *z,
+FI_INLINE void quantiles(const vtable *table, const float *entries, const vf32 *f, vf32 *z,
                          int count) {
     vu32 exponent[V_BATCH];
     vf32 d[V_BATCH];
@@ -64,6 +64,6 @@ FI_INLINE void quantiles(const vtable *table, const float *rows, const vf32 *f, 
 #pragma GCC unroll 8
             for (int i = 0; i < count; i++)
                 if (vu32_any_below(vf32_as_bits(f[i]), floor))
-                    z[i] = quantile_repaired(rows, f[i], z[i]);
+                    z[i] = quantile_repaired(entries, f[i], z[i]);
     }
 }

@@ -8,7 +8,7 @@ typedef struct values {
     vf32 base[2], slope[2];
     vu32 sign_and, sign_xor;
     vtable table;
-    const float *rows;
+    const float *entries;
 } values;
 
 FI_INLINE values values_start(const fi_spec *spec) {
@@ -21,9 +21,9 @@ FI_INLINE values values_start(const fi_spec *spec) {
         .slope = {vf32_set((float)spec->slope[0]), vf32_set((float)spec->slope[1])},
         .sign_and = vu32_set(spec->sign_and),
         .sign_xor = vu32_set(spec->sign_xor),
-        .rows = fi_octaves[0] + (FI_OCTAVES - 32 - spec->octave),
+        .entries = fi_octaves[0] + (FI_OCTAVES - 32 - spec->octave),
     };
-    v.table = vtable_load(v.rows);
+    v.table = vtable_load(v.entries);
     return v;
 }
 
@@ -53,7 +53,7 @@ FI_INLINE vf32 value_tail(const values *v, fi_distribution distribution, vu32 wo
         *sign = vu32_xor(vu32_and_xor(word, v->sign_and, v->sign_xor), vu32_and(past, bit31));
         f = vf32_max(vf32_min(f, vf32_sub(vf32_set(0x1p32f), f)), vf32_set(0.5f));
     }
-    /* A truncation to far bounds looks at deeper octaves, where the row above is another's. */
+    /* A truncation to far bounds looks at deeper octaves; the entry above them is an octave's. */
     if (V_TOP == FI_TOP_EXPONENT && distribution != FI_TRUNCATED) return f;
     return vf32_bits(vu32_min(vf32_as_bits(f), vf32_as_bits(vf32_set(FI_LARGEST_F))));
 }
@@ -69,11 +69,11 @@ FI_INLINE void values_of(const values *v, fi_distribution distribution, int clam
         vf32 f[V_BATCH];
 #pragma GCC unroll 8
         for (int i = 0; i < count; i++) f[i] = value_tail(v, distribution, words[i], &sign[i]);
-        quantiles(&v->table, v->rows, f, out, count);
+        quantiles(&v->table, v->entries, f, out, count);
 #pragma GCC unroll 8
         for (int i = 0; i < count; i++)
-            out[i] = vf32_fused(vf32_bits(vu32_xor(vf32_as_bits(out[i]), sign[i])), v->scale,
-                                v->shift);
+            out[i] =
+                vf32_fused(vf32_bits(vu32_xor(vf32_as_bits(out[i]), sign[i])), v->scale, v->shift);
     }
     if (clamp)
 #pragma GCC unroll 8

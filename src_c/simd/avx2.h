@@ -20,6 +20,10 @@ FI_INLINE vplane plane_set(uint32_t a) { return _mm256_set1_epi64x(a); }
 FI_INLINE vplane plane_counter(uint32_t low) {
     return _mm256_add_epi32(_mm256_set1_epi64x(low), _mm256_setr_epi64x(0, 2, 1, 3));
 }
+FI_INLINE vplane plane_load(const uint32_t *low) {
+    __m256i given = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)low));
+    return _mm256_permutevar8x32_epi32(given, _mm256_setr_epi32(0, 0, 2, 0, 1, 0, 3, 0));
+}
 FI_INLINE vplane plane_multiply(vplane a, vplane b) { return _mm256_mul_epu32(a, b); }
 FI_INLINE vplane plane_high(vplane a) { return _mm256_srli_epi64(a, 32); }
 FI_INLINE vplane plane_xor(vplane a, vplane b) { return _mm256_xor_si256(a, b); }
@@ -35,14 +39,17 @@ FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
 
 /* ---- 32-bit integers ---- */
 FI_INLINE vu32 vu32_set(uint32_t a) { return _mm256_set1_epi32((int)a); }
-FI_INLINE vu32 vu32_load(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+FI_INLINE vu32 vu32_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+FI_INLINE vu32 vu32_load_low8(const void *p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
 FI_INLINE void vu32_store(void *p, vu32 a) { _mm256_storeu_si256((__m256i *)p, a); }
 FI_INLINE void vu32_store_low8(void *p, vu32 a) {
     const vu32 low8 = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
                                        0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     vu32 packed = _mm256_shuffle_epi8(a, low8);
-    __m128i pair = _mm_unpacklo_epi32(_mm256_castsi256_si128(packed),
-                                      _mm256_extracti128_si256(packed, 1));
+    __m128i pair =
+        _mm_unpacklo_epi32(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
     _mm_storel_epi64((__m128i *)p, pair);
 }
 FI_INLINE vu32 vu32_and(vu32 a, vu32 b) { return _mm256_and_si256(a, b); }
@@ -51,10 +58,24 @@ FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return _mm256_xor_si256(a, b); }
 FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return vu32_or(vu32_and(a, b), c); }
 FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return vu32_xor(vu32_and(a, b), c); }
 FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return _mm256_min_epu32(a, b); }
+FI_INLINE vu32 vu32_max(vu32 a, vu32 b) { return _mm256_max_epu32(a, b); }
+FI_INLINE vu32 vs32_min(vu32 a, vu32 b) { return _mm256_min_epi32(a, b); }
+FI_INLINE vu32 vs32_max(vu32 a, vu32 b) { return _mm256_max_epi32(a, b); }
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return _mm256_add_epi32(a, b); }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return _mm256_sub_epi32(a, b); }
+#define vu32_shift_left(a, n) _mm256_slli_epi32(a, n)
 #define vu32_shift_right(a, n) _mm256_srli_epi32(a, n)
 #define vu32_shift_right_signed(a, n) _mm256_srai_epi32(a, n)
+
+/* ---- narrower integers ---- */
+FI_INLINE vu32 vu8_min(vu32 a, vu32 b) { return _mm256_min_epu8(a, b); }
+FI_INLINE vu32 vu8_max(vu32 a, vu32 b) { return _mm256_max_epu8(a, b); }
+FI_INLINE vu32 vs8_min(vu32 a, vu32 b) { return _mm256_min_epi8(a, b); }
+FI_INLINE vu32 vs8_max(vu32 a, vu32 b) { return _mm256_max_epi8(a, b); }
+FI_INLINE vu32 vu16_min(vu32 a, vu32 b) { return _mm256_min_epu16(a, b); }
+FI_INLINE vu32 vu16_max(vu32 a, vu32 b) { return _mm256_max_epu16(a, b); }
+FI_INLINE vu32 vs16_min(vu32 a, vu32 b) { return _mm256_min_epi16(a, b); }
+FI_INLINE vu32 vs16_max(vu32 a, vu32 b) { return _mm256_max_epi16(a, b); }
 
 /* ---- float32 ---- */
 FI_INLINE vf32 vf32_set(float a) { return _mm256_set1_ps(a); }
@@ -63,6 +84,7 @@ FI_INLINE vu32 vf32_as_bits(vf32 a) { return _mm256_castps_si256(a); }
 FI_INLINE vf32 vf32_from_signed(vu32 a) { return _mm256_cvtepi32_ps(a); }
 FI_INLINE vf32 vf32_add(vf32 a, vf32 b) { return _mm256_add_ps(a, b); }
 FI_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return _mm256_sub_ps(a, b); }
+FI_INLINE vf32 vf32_mul(vf32 a, vf32 b) { return _mm256_mul_ps(a, b); }
 FI_INLINE vf32 vf32_min(vf32 a, vf32 b) { return _mm256_min_ps(a, b); }
 FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return _mm256_max_ps(a, b); }
 FI_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -78,7 +100,10 @@ FI_INLINE int vu32_any_below(vu32 a, vu32 b) {
     return _mm256_movemask_epi8(_mm256_cmpgt_epi32(b, a)) != 0;
 }
 FI_INLINE void vf32_store(void *p, vf32 a) { _mm256_storeu_ps(p, a); }
-FI_INLINE vf32 vf32_load(const float *p) { return _mm256_loadu_ps(p); }
+FI_INLINE vf32 vf32_load(const void *p) { return _mm256_loadu_ps((const float *)p); }
+FI_INLINE vf32 vf32_load_half(const void *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
 }
@@ -97,13 +122,13 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
 typedef struct vtable {
     vf32 upper[FI_COEFFICIENTS];
 } vtable;
-FI_INLINE vtable vtable_load(const float *rows) {
-    const float *upper = rows + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
+FI_INLINE vtable vtable_load(const float *entries) {
+    const float *upper = entries + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
     vu32 lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     vu32 rotate = _mm256_sub_epi32(lane, _mm256_set1_epi32(V_TOP + 1 - V_OCTAVES));
     vtable t;
     for (int j = 0; j < FI_COEFFICIENTS; j++)
-        t.upper[j] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(upper + j * FI_ROWS), rotate);
+        t.upper[j] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(upper + j * FI_ENTRIES), rotate);
     return t;
 }
 FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
@@ -156,8 +181,8 @@ static const uint32_t UNPACK[16][8] = {
     LANES(0, 0, 0, 0), LANES(0, 0, 0, 1), LANES(0, 0, 0, 1), LANES(0, 1, 0, 2),
     LANES(0, 0, 0, 1), LANES(0, 0, 1, 2), LANES(0, 0, 1, 2), LANES(0, 1, 2, 3)};
 FI_INLINE vf64 vf64_shuffle(vf64 a, const uint32_t halves[8]) {
-    return _mm256_castps_pd(_mm256_permutevar8x32_ps(
-        _mm256_castpd_ps(a), _mm256_loadu_si256((const __m256i *)halves)));
+    return _mm256_castps_pd(
+        _mm256_permutevar8x32_ps(_mm256_castpd_ps(a), _mm256_loadu_si256((const __m256i *)halves)));
 }
 FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
     _mm256_storeu_pd(to, vf64_shuffle(a, PACK[lanes]));

@@ -20,6 +20,11 @@ FI_INLINE vplane plane_set(uint32_t a) { return _mm512_set1_epi64(a); }
 FI_INLINE vplane plane_counter(uint32_t low) {
     return _mm512_add_epi32(_mm512_set1_epi64(low), _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
 }
+FI_INLINE vplane plane_load(const uint32_t *low) {
+    __m512i given = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)low));
+    return _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 0, 4, 0, 1, 0, 5, 0, 2, 0, 6, 0, 3, 0, 7, 0), given);
+}
 FI_INLINE vplane plane_multiply(vplane a, vplane b) { return _mm512_mul_epu32(a, b); }
 FI_INLINE vplane plane_high(vplane a) { return _mm512_srli_epi64(a, 32); }
 FI_INLINE vplane plane_xor(vplane a, vplane b) { return _mm512_xor_si512(a, b); }
@@ -35,7 +40,10 @@ FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
 
 /* ---- 32-bit integers ---- */
 FI_INLINE vu32 vu32_set(uint32_t a) { return _mm512_set1_epi32((int)a); }
-FI_INLINE vu32 vu32_load(const uint32_t *p) { return _mm512_loadu_si512(p); }
+FI_INLINE vu32 vu32_load(const void *p) { return _mm512_loadu_si512(p); }
+FI_INLINE vu32 vu32_load_low8(const void *p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
 FI_INLINE void vu32_store(void *p, vu32 a) { _mm512_storeu_si512(p, a); }
 FI_INLINE void vu32_store_low8(void *p, vu32 a) {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
@@ -50,10 +58,24 @@ FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) {
     return _mm512_ternarylogic_epi32(a, b, c, 0x6A);
 }
 FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return _mm512_min_epu32(a, b); }
+FI_INLINE vu32 vu32_max(vu32 a, vu32 b) { return _mm512_max_epu32(a, b); }
+FI_INLINE vu32 vs32_min(vu32 a, vu32 b) { return _mm512_min_epi32(a, b); }
+FI_INLINE vu32 vs32_max(vu32 a, vu32 b) { return _mm512_max_epi32(a, b); }
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return _mm512_add_epi32(a, b); }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return _mm512_sub_epi32(a, b); }
+#define vu32_shift_left(a, n) _mm512_slli_epi32(a, n)
 #define vu32_shift_right(a, n) _mm512_srli_epi32(a, n)
 #define vu32_shift_right_signed(a, n) _mm512_srai_epi32(a, n)
+
+/* ---- narrower integers ---- */
+FI_INLINE vu32 vu8_min(vu32 a, vu32 b) { return _mm512_min_epu8(a, b); }
+FI_INLINE vu32 vu8_max(vu32 a, vu32 b) { return _mm512_max_epu8(a, b); }
+FI_INLINE vu32 vs8_min(vu32 a, vu32 b) { return _mm512_min_epi8(a, b); }
+FI_INLINE vu32 vs8_max(vu32 a, vu32 b) { return _mm512_max_epi8(a, b); }
+FI_INLINE vu32 vu16_min(vu32 a, vu32 b) { return _mm512_min_epu16(a, b); }
+FI_INLINE vu32 vu16_max(vu32 a, vu32 b) { return _mm512_max_epu16(a, b); }
+FI_INLINE vu32 vs16_min(vu32 a, vu32 b) { return _mm512_min_epi16(a, b); }
+FI_INLINE vu32 vs16_max(vu32 a, vu32 b) { return _mm512_max_epi16(a, b); }
 
 /* ---- float32 ---- */
 FI_INLINE vf32 vf32_set(float a) { return _mm512_set1_ps(a); }
@@ -62,6 +84,7 @@ FI_INLINE vu32 vf32_as_bits(vf32 a) { return _mm512_castps_si512(a); }
 FI_INLINE vf32 vf32_from_signed(vu32 a) { return _mm512_cvtepi32_ps(a); }
 FI_INLINE vf32 vf32_add(vf32 a, vf32 b) { return _mm512_add_ps(a, b); }
 FI_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return _mm512_sub_ps(a, b); }
+FI_INLINE vf32 vf32_mul(vf32 a, vf32 b) { return _mm512_mul_ps(a, b); }
 FI_INLINE vf32 vf32_min(vf32 a, vf32 b) { return _mm512_min_ps(a, b); }
 FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return _mm512_max_ps(a, b); }
 FI_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -74,16 +97,19 @@ FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) {
 }
 FI_INLINE int vu32_any_below(vu32 a, vu32 b) { return _mm512_cmplt_epu32_mask(a, b) != 0; }
 FI_INLINE void vf32_store(void *p, vf32 a) { _mm512_storeu_ps(p, a); }
-FI_INLINE vf32 vf32_load(const float *p) { return _mm512_loadu_ps(p); }
+FI_INLINE vf32 vf32_load(const void *p) { return _mm512_loadu_ps(p); }
+FI_INLINE vf32 vf32_load_half(const void *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
 }
 
 /* Rounding is up if the lower half is above 0x8000 once it has got the upper's last bit. */
 FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
-    const vu32 lower = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34,
-                                        32, 30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4,
-                                        2, 0);
+    const vu32 lower =
+        _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
+                         24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     const vu32 upper = _mm512_or_si512(lower, _mm512_set1_epi16(1)), one = _mm512_set1_epi16(1);
     vu32 high = _mm512_permutex2var_epi16(vf32_as_bits(a), upper, vf32_as_bits(b));
     vu32 low = _mm512_permutex2var_epi16(vf32_as_bits(a), lower, vf32_as_bits(b));
@@ -93,17 +119,17 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
 }
 
 /* ---- the octave table: a permute looks at the low four bits of an index, so the sixteen upper
- * rows are held rotated and no index is ever shifted ---- */
+ * entries are held rotated and no index is ever shifted ---- */
 typedef struct vtable {
     vf32 upper[FI_COEFFICIENTS];
 } vtable;
-FI_INLINE vtable vtable_load(const float *rows) {
-    const float *upper = rows + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
+FI_INLINE vtable vtable_load(const float *entries) {
+    const float *upper = entries + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
     vu32 lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     vu32 rotate = _mm512_sub_epi32(lane, _mm512_set1_epi32(V_TOP + 1 - V_OCTAVES));
     vtable t;
     for (int j = 0; j < FI_COEFFICIENTS; j++)
-        t.upper[j] = _mm512_permutexvar_ps(rotate, _mm512_loadu_ps(upper + j * FI_ROWS));
+        t.upper[j] = _mm512_permutexvar_ps(rotate, _mm512_loadu_ps(upper + j * FI_ENTRIES));
     return t;
 }
 FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {

@@ -36,6 +36,7 @@ FI_INLINE vplane plane_counter(uint32_t low) {
     static const uint32_t LANES[4] = {0, 1, 2, 3};
     return plane_of(vaddq_u32(vdupq_n_u32(low), vld1q_u32(LANES)));
 }
+FI_INLINE vplane plane_load(const uint32_t *low) { return plane_of(vld1q_u32(low)); }
 FI_INLINE vplane plane_multiply(vplane a, vplane b) {
     vplane p;
     p.front = vreinterpretq_u32_u64(vmull_u32(vget_low_u32(a.word), vget_low_u32(b.word)));
@@ -60,7 +61,12 @@ FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
 
 /* ---- 32-bit integers ---- */
 FI_INLINE vu32 vu32_set(uint32_t a) { return vdupq_n_u32(a); }
-FI_INLINE vu32 vu32_load(const uint32_t *p) { return vld1q_u32(p); }
+FI_INLINE vu32 vu32_load(const void *p) { return vreinterpretq_u32_u8(vld1q_u8(p)); }
+FI_INLINE vu32 vu32_load_low8(const void *p) {
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
+}
 FI_INLINE void vu32_store(void *p, vu32 a) { vst1q_u8(p, vreinterpretq_u8_u32(a)); }
 FI_INLINE void vu32_store_low8(void *p, vu32 a) {
     static const uint8_t LOW8[16] = {0, 4, 8, 12};
@@ -74,15 +80,49 @@ FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return veorq_u32(a, b); }
 FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return vorrq_u32(vandq_u32(a, b), c); }
 FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return veorq_u32(vandq_u32(a, b), c); }
 FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return vminq_u32(a, b); }
+FI_INLINE vu32 vu32_max(vu32 a, vu32 b) { return vmaxq_u32(a, b); }
+FI_INLINE vu32 vs32_min(vu32 a, vu32 b) {
+    return vreinterpretq_u32_s32(vminq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b)));
+}
+FI_INLINE vu32 vs32_max(vu32 a, vu32 b) {
+    return vreinterpretq_u32_s32(vmaxq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b)));
+}
 FI_INLINE int vu32_any_below(vu32 a, vu32 b) {
     uint16x4_t below = vmovn_u32(vcltq_u32(a, b));
     return vget_lane_u64(vreinterpret_u64_u16(below), 0) != 0;
 }
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return vaddq_u32(a, b); }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return vsubq_u32(a, b); }
+#define vu32_shift_left(a, n) vshlq_n_u32(a, n)
 #define vu32_shift_right(a, n) vshrq_n_u32(a, n)
-#define vu32_shift_right_signed(a, n)                                                            \
+#define vu32_shift_right_signed(a, n)                                                              \
     vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(a), n))
+
+/* ---- narrower integers ---- */
+FI_INLINE vu32 vu8_min(vu32 a, vu32 b) {
+    return vreinterpretq_u32_u8(vminq_u8(vreinterpretq_u8_u32(a), vreinterpretq_u8_u32(b)));
+}
+FI_INLINE vu32 vu8_max(vu32 a, vu32 b) {
+    return vreinterpretq_u32_u8(vmaxq_u8(vreinterpretq_u8_u32(a), vreinterpretq_u8_u32(b)));
+}
+FI_INLINE vu32 vs8_min(vu32 a, vu32 b) {
+    return vreinterpretq_u32_s8(vminq_s8(vreinterpretq_s8_u32(a), vreinterpretq_s8_u32(b)));
+}
+FI_INLINE vu32 vs8_max(vu32 a, vu32 b) {
+    return vreinterpretq_u32_s8(vmaxq_s8(vreinterpretq_s8_u32(a), vreinterpretq_s8_u32(b)));
+}
+FI_INLINE vu32 vu16_min(vu32 a, vu32 b) {
+    return vreinterpretq_u32_u16(vminq_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b)));
+}
+FI_INLINE vu32 vu16_max(vu32 a, vu32 b) {
+    return vreinterpretq_u32_u16(vmaxq_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b)));
+}
+FI_INLINE vu32 vs16_min(vu32 a, vu32 b) {
+    return vreinterpretq_u32_s16(vminq_s16(vreinterpretq_s16_u32(a), vreinterpretq_s16_u32(b)));
+}
+FI_INLINE vu32 vs16_max(vu32 a, vu32 b) {
+    return vreinterpretq_u32_s16(vmaxq_s16(vreinterpretq_s16_u32(a), vreinterpretq_s16_u32(b)));
+}
 
 /* ---- float32 ---- */
 FI_INLINE vf32 vf32_set(float a) { return vdupq_n_f32(a); }
@@ -91,6 +131,7 @@ FI_INLINE vu32 vf32_as_bits(vf32 a) { return vreinterpretq_u32_f32(a); }
 FI_INLINE vf32 vf32_from_signed(vu32 a) { return vcvtq_f32_s32(vreinterpretq_s32_u32(a)); }
 FI_INLINE vf32 vf32_add(vf32 a, vf32 b) { return vaddq_f32(a, b); }
 FI_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return vsubq_f32(a, b); }
+FI_INLINE vf32 vf32_mul(vf32 a, vf32 b) { return vmulq_f32(a, b); }
 /* FMIN and FMAX order the zeros: of -0 and 0 they would not always take b. */
 FI_INLINE vf32 vf32_min(vf32 a, vf32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
@@ -103,7 +144,10 @@ FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) {
     return vbslq_u32(vcltq_f32(a, b), c, d);
 }
 FI_INLINE void vf32_store(void *p, vf32 a) { vst1q_u8(p, vreinterpretq_u8_f32(a)); }
-FI_INLINE vf32 vf32_load(const float *p) { return vld1q_f32(p); }
+FI_INLINE vf32 vf32_load(const void *p) { return vreinterpretq_f32_u8(vld1q_u8(p)); }
+FI_INLINE vf32 vf32_load_half(const void *p) {
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
+}
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
     vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(a)));
 }
@@ -122,12 +166,12 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
 typedef struct vtable {
     uint8x16x2_t upper[FI_COEFFICIENTS];
 } vtable;
-FI_INLINE vtable vtable_load(const float *rows) {
-    const float *upper = rows + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
+FI_INLINE vtable vtable_load(const float *entries) {
+    const float *upper = entries + V_TOP + 1 - V_OCTAVES - FI_LOWEST_EXPONENT;
     vtable t;
     for (int j = 0; j < FI_COEFFICIENTS; j++) {
-        t.upper[j].val[0] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_ROWS));
-        t.upper[j].val[1] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_ROWS + 4));
+        t.upper[j].val[0] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_ENTRIES));
+        t.upper[j].val[1] = vreinterpretq_u8_f32(vld1q_f32(upper + j * FI_ENTRIES + 4));
     }
     return t;
 }
@@ -173,7 +217,7 @@ FI_INLINE void vf64_pack(double *to, unsigned lanes, vf64 a) {
     vst1q_lane_f64(to + (lanes & 1), a, 1);
 }
 FI_INLINE vf64 vf64_unpack(const double *from, unsigned lanes, vf64 a) {
-    const vu64 shifted = vcombine_u64(vcreate_u64((uint64_t)lanes << 63),
-                                      vcreate_u64((uint64_t)lanes << 62));
+    const vu64 shifted =
+        vcombine_u64(vcreate_u64((uint64_t)lanes << 63), vcreate_u64((uint64_t)lanes << 62));
     return vf64_choose(shifted, a, vcombine_f64(vld1_f64(from), vld1_f64(from + (lanes & 1))));
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * The vocabulary, one lane wide.  This file is the specification: every other header in simd/
  * must agree with it bit for bit.  Plain C11 and the IEEE operations + - * / and sqrt. */
-#define V_LANES 1   /* 32-bit lanes in a vector */
-#define V_BLOCKS 1  /* Philox blocks in a plane */
-#define V_VECTORS 4 /* vectors that the words of V_BLOCKS blocks fill */
-#define V_GROUPS 2  /* groups of V_BLOCKS blocks generated side by side */
-#define V_BATCH 4   /* vectors mapped side by side */
-#define V_OCTAVES 33 /* rows that a lookup reaches; deeper lanes are repaired one by one */
+#define V_LANES 1    /* 32-bit lanes in a vector */
+#define V_BLOCKS 1   /* Philox blocks in a plane */
+#define V_VECTORS 4  /* vectors that the words of V_BLOCKS blocks fill */
+#define V_GROUPS 2   /* groups of V_BLOCKS blocks generated side by side */
+#define V_BATCH 4    /* vectors mapped side by side */
+#define V_OCTAVES 33 /* entries that a lookup reaches; deeper lanes are repaired one by one */
 #define V_TOP FI_TOP_EXPONENT /* the highest of them: FI_TOP_EXPONENT or FI_HIGHEST_EXPONENT */
 
 typedef uint64_t vplane; /* one 32-bit word per lane, in the low half; the high half is junk */
@@ -18,6 +18,8 @@ typedef double vf64;
 /* ---- planes: a Philox word of several blocks ---- */
 FI_INLINE vplane plane_set(uint32_t a) { return a; }
 FI_INLINE vplane plane_counter(uint32_t low) { return low; }
+/* The same from V_BLOCKS given numbers. */
+FI_INLINE vplane plane_load(const uint32_t *low) { return *low; }
 FI_INLINE vplane plane_multiply(vplane a, vplane b) { return (uint64_t)(uint32_t)a * (uint32_t)b; }
 FI_INLINE vplane plane_high(vplane a) { return a >> 32; }
 FI_INLINE vplane plane_xor(vplane a, vplane b) { return a ^ b; }
@@ -29,7 +31,12 @@ FI_INLINE void plane_weave(const vplane x[4], vu32 out[V_VECTORS]) {
 
 /* ---- 32-bit integers ---- */
 FI_INLINE vu32 vu32_set(uint32_t a) { return a; }
-FI_INLINE vu32 vu32_load(const uint32_t *p) { return *p; }
+FI_INLINE vu32 vu32_load(const void *p) {
+    vu32 a;
+    memcpy(&a, p, 4);
+    return a;
+}
+FI_INLINE vu32 vu32_load_low8(const void *p) { return *(const unsigned char *)p; }
 FI_INLINE void vu32_store(void *p, vu32 a) { memcpy(p, &a, 4); }
 FI_INLINE void vu32_store_low8(void *p, vu32 a) { *(unsigned char *)p = (unsigned char)a; }
 FI_INLINE vu32 vu32_and(vu32 a, vu32 b) { return a & b; }
@@ -38,11 +45,33 @@ FI_INLINE vu32 vu32_xor(vu32 a, vu32 b) { return a ^ b; }
 FI_INLINE vu32 vu32_and_or(vu32 a, vu32 b, vu32 c) { return (a & b) | c; }
 FI_INLINE vu32 vu32_and_xor(vu32 a, vu32 b, vu32 c) { return (a & b) ^ c; }
 FI_INLINE vu32 vu32_min(vu32 a, vu32 b) { return a < b ? a : b; }
+FI_INLINE vu32 vu32_max(vu32 a, vu32 b) { return a > b ? a : b; }
+FI_INLINE vu32 vs32_min(vu32 a, vu32 b) { return (int32_t)a < (int32_t)b ? a : b; }
+FI_INLINE vu32 vs32_max(vu32 a, vu32 b) { return (int32_t)a > (int32_t)b ? a : b; }
 FI_INLINE vu32 vu32_add(vu32 a, vu32 b) { return a + b; }
 FI_INLINE vu32 vu32_sub(vu32 a, vu32 b) { return a - b; }
+#define vu32_shift_left(a, n) ((vu32)((a) << (n)))
 #define vu32_shift_right(a, n) ((vu32)((a) >> (n)))
 /* The sign bit moves along. */
 #define vu32_shift_right_signed(a, n) ((vu32)((int32_t)(a) >> (n)))
+
+/* ---- the same bits as narrower integers, unsigned (vu) or two's complement (vs) ---- */
+#define FI_NARROW(name, type, is)                                                                  \
+    FI_INLINE vu32 name(vu32 a, vu32 b) {                                                          \
+        type x[4 / sizeof(type)], y[4 / sizeof(type)];                                             \
+        memcpy(x, &a, 4), memcpy(y, &b, 4);                                                        \
+        for (size_t i = 0; i < 4 / sizeof(type); i++) x[i] = x[i] is y[i] ? x[i] : y[i];           \
+        memcpy(&a, x, 4);                                                                          \
+        return a;                                                                                  \
+    }
+FI_NARROW(vu8_min, uint8_t, <)
+FI_NARROW(vu8_max, uint8_t, >)
+FI_NARROW(vs8_min, int8_t, <)
+FI_NARROW(vs8_max, int8_t, >)
+FI_NARROW(vu16_min, uint16_t, <)
+FI_NARROW(vu16_max, uint16_t, >)
+FI_NARROW(vs16_min, int16_t, <)
+FI_NARROW(vs16_max, int16_t, >)
 
 /* ---- float32; every operation rounds to nearest, ties to even ---- */
 FI_INLINE vf32 vf32_set(float a) { return a; }
@@ -60,13 +89,14 @@ FI_INLINE vu32 vf32_as_bits(vf32 a) {
 FI_INLINE vf32 vf32_from_signed(vu32 a) { return (float)(int32_t)a; }
 FI_INLINE vf32 vf32_add(vf32 a, vf32 b) { return a + b; }
 FI_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return a - b; }
+FI_INLINE vf32 vf32_mul(vf32 a, vf32 b) { return a * b; }
 FI_INLINE vf32 vf32_min(vf32 a, vf32 b) { return a < b ? a : b; }
 FI_INLINE vf32 vf32_max(vf32 a, vf32 b) { return a > b ? a : b; }
 /* a * b + c with one rounding.  Without fused hardware: the product of two floats is exact in a
  * double, and rounding the double sum again to a float is right unless the sum has just become
  * the middle between two floats (or the result is denormal).  Then the sum is rounded to odd
  * first (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums"). */
-static __attribute__((noinline, unused)) double round_to_odd(double product, double c) {
+__attribute__((unused)) FI_NOINLINE double round_to_odd(double product, double c) {
     double sum = product + c, back = sum - product;
     double lost = (product - (sum - back)) + (c - back); /* exact: Knuth's two-sum */
     uint64_t bits;
@@ -96,7 +126,18 @@ FI_INLINE vu32 vf32_below(vf32 a, vf32 b, vu32 c, vu32 d) { return a < b ? c : d
 /* Both below 2^31. */
 FI_INLINE int vu32_any_below(vu32 a, vu32 b) { return a < b; }
 FI_INLINE void vf32_store(void *p, vf32 a) { memcpy(p, &a, 4); }
-FI_INLINE vf32 vf32_load(const float *p) { return *p; }
+FI_INLINE vf32 vf32_load(const void *p) {
+    vf32 a;
+    memcpy(&a, p, 4);
+    return a;
+}
+/* From IEEE half precision, finite: 2^112 makes up for the other bias of the exponent. */
+FI_INLINE vf32 vf32_load_half(const void *p) {
+    uint16_t half;
+    memcpy(&half, p, 2);
+    float size = vf32_bits((half & 0x7FFFu) << 13) * 0x1p112f;
+    return half >> 15 ? -size : size;
+}
 /* IEEE half precision, rounded to nearest even; 65520 and more become infinite. */
 FI_INLINE void vf32_store_half(void *p, vf32 a) {
     uint32_t bits = vf32_as_bits(a), size = bits & 0x7FFFFFFFu, half;
@@ -121,11 +162,11 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
 
 /* ---- the octave table: coefficient j of the octave of a float with bits >> 23 = exponent ---- */
 typedef struct vtable {
-    const float *rows;
+    const float *entries;
 } vtable;
-FI_INLINE vtable vtable_load(const float *rows) { return (vtable){rows}; }
+FI_INLINE vtable vtable_load(const float *entries) { return (vtable){entries}; }
 FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
-    return t->rows[j * FI_ROWS + (int)exponent - FI_LOWEST_EXPONENT];
+    return t->entries[j * FI_ENTRIES + (int)exponent - FI_LOWEST_EXPONENT];
 }
 
 /* ---- float64 ---- */

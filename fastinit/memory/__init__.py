@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Where in memory the values go."""

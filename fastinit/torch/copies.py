@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Fills tensors that the CPU cannot write to: chunks are drawn on the CPU and copied.
+
+Which part of which tensor is drawn is settled in memory.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import torch
+
+from fastinit.memory import arrays
+from fastinit.memory.regions import Region
+from fastinit.torch.tensors import array_of
+from fastinit.values.samplers import Sampler
+
+CHUNK_SIZE = 2**26
+"""Bytes drawn at a time: enough that starting threads and copies takes no time."""
+
+
+def draw(
+    tensor: torch.Tensor, source: Sampler, part: Region, workers: int, *, size: int = CHUNK_SIZE
+) -> None:
+    """Draw the region `part`, which has the shape of `tensor`, into a tensor on any device.
+
+    A chunk has the order of the elements in the tensor's memory, so that a copy is one transfer for
+    any dense layout.  Copies to CUDA are asynchronous, on the current stream of the tensor's
+    device, while the next chunk is drawn; nothing waits for the last one.
+
+    Args:
+        workers: threads that draw.
+        size: bytes of a chunk, at most, and at least one element.
+    """
+    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    part = part.permuted(order)
+    most = max(1, min(size // tensor.itemsize, part.count))
+    with torch.inference_mode(tensor.is_inference()):
+        out = tensor.detach().permute(order)
+        buffers = _pinned(tensor, most) if tensor.is_cuda else _pageable(tensor, most)
+        for piece in _pieces(part.shape, most):
+            counts = tuple(map(len, piece))
+            chunk = next(buffers)[: math.prod(counts)].view(counts)
+            place = part.piece((along.start for along in piece), counts)
+            arrays.draw(array_of(chunk), source, place, workers)
+            target = out[tuple(slice(along.start, along.stop) for along in piece)]
+            target.copy_(chunk, non_blocking=tensor.is_cuda)
+
+
+def _pieces(shape: tuple[int, ...], most: int) -> Iterator[tuple[range, ...]]:
+    """Boxes of at most `most` elements that make up `shape`, as long as can be along late axes."""
+    sides, count = list(shape), 1
+    for axis in reversed(range(len(shape))):
+        sides[axis] = max(1, min(shape[axis], most // count))
+        count *= sides[axis]
+    along = (
+        [range(first, min(first + side, dim)) for first in range(0, dim, side)]
+        for dim, side in zip(shape, sides, strict=True)
+    )
+    return itertools.product(*along)
+
+
+def _pageable(tensor: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
+    """The same buffer again and again: a copy from it has ended when torch returns."""
+    return itertools.repeat(torch.empty(count, dtype=tensor.dtype, device="cpu"))
+
+
+def _pinned(tensor: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
+    """Two pinned buffers in turn, each when the copy from it has ended.
+
+    Torch's allocator keeps a pinned buffer until the copies from it have ended, so the last two
+    may be dropped at once.
+    """
+    stream = torch.cuda.current_stream(tensor.device)
+    buffers = [
+        torch.empty(count, dtype=tensor.dtype, device="cpu", pin_memory=True) for _ in range(2)
+    ]
+    copied = [torch.cuda.Event() for _ in range(2)]
+    for turn in itertools.cycle(range(2)):
+        copied[turn].synchronize()  # at once for an event that was never recorded
+        yield buffers[turn]
+        copied[turn].record(stream)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Which values a tensor has: streams, distributions, samplers."""
