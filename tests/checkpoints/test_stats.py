@@ -360,9 +360,11 @@ def test_ten_thousand_tensors_as_planned_give_no_alarm(tmp_path):
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_checkpoint(tmp_path):
     written(tmp_path, ("w", (2**26, 4), "normal(std=1)"), dtype="bfloat16", durability="none")
+    # VmHWM belongs to this process alone; ru_maxrss begins with that of the process that forked it.
     code = (
-        f"import fastinit as fi, resource; fi.stats({str(tmp_path)!r});"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        f"import fastinit as fi; fi.stats({str(tmp_path)!r});"
+        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(run.stdout) < 300_000
+    kilobytes = int(run.stdout.split()[1])
+    assert 20_000 < kilobytes < 300_000
