@@ -29,10 +29,18 @@ def start(*, workers: int | None, threads: int | None, address: str | None) -> I
     options |= {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     options["scheduler_kwargs"] = {"dashboard_address": ":0"}  # another cluster may have the port
     with (
-        distributed.LocalCluster(**options) as cluster,
+        _begun(distributed, options) as cluster,
         distributed.Client(cluster) as client,
     ):
         yield DaskEngine(client, threads, workers)
+
+
+def _begun(distributed: Any, options: dict[str, Any]) -> Any:
+    """A scheduler and workers on this machine."""
+    try:
+        return distributed.LocalCluster(**options)
+    except (OSError, RuntimeError) as error:  # such as a worker that is killed while it starts
+        raise CheckpointError(f"cannot start Dask here: {error}") from error
 
 
 def wrap(client: Any) -> Engine:

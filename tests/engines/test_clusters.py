@@ -201,6 +201,18 @@ def test_a_cluster_that_is_not_there_is_a_clean_error(tmp_path, monkeypatch):
     assert not (tmp_path / "x").exists()
 
 
+def test_dask_that_does_not_start_is_a_clean_error(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+
+    def refuse(**options):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", refuse)
+    with pytest.raises(CheckpointError, match="cannot start Dask here: Nanny failed to start"):
+        fi.write("gpt2", tmp_path / "x", seed=0, engine="dask", workers=2)
+    assert not (tmp_path / "x").exists()
+
+
 def test_an_object_of_dask_that_is_not_a_client_is_refused():
     with pytest.raises(TypeError, match=r"engine is a str: pass a distributed\.Client"):
         dask.wrap("x")
