@@ -2,9 +2,10 @@
 """How fast are `stats` and `diff`, in units of reading the same bytes?
 
     python benchmarks/bench_stats.py [--folder DIR] [--size 4] [--rounds 5] [--dtype NAME ...] \
-        [--toy] [--json FILE]
+        [--cold] [--toy] [--json FILE]
 
-Of a safetensors file of normals for each dtype, which stays in the page cache.  Reading is preadv
+Of a safetensors file of normals for each dtype, which stays in the page cache, or which the cache
+drops before each call (--cold; give a folder on a disk).  Reading is preadv
 by as many threads, which do nothing with what they read, in whichever of CHUNKS is fastest; `diff`
 reads two files, so its ceiling is half of that.  All take turns, each in a process of its
 own, whose peak memory is shown.
@@ -43,6 +44,15 @@ def make(folder: Path, dtype: str, size: int) -> None:
     fi.write(plan, folder, seed=0, dtype=dtype, max_shard_size=2 * size, durability="none")
 
 
+def drop(*folders: Path) -> None:
+    """Have the page cache forget the files, so that the next call reads the disk."""
+    for folder in folders:
+        descriptor = os.open(folder / "model.safetensors", os.O_RDONLY)
+        os.fsync(descriptor)  # what is not on the disk yet cannot be dropped
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
 def read(folder: Path, chunk: int) -> None:
     """The whole file, by the default number of threads."""
     descriptor = os.open(folder / "model.safetensors", os.O_RDONLY)
@@ -65,17 +75,19 @@ def main() -> None:
     parser.add_argument("--size", type=float, default=4.0, help="GB of each checkpoint, of two")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtype", nargs="*", default=["bfloat16"], choices=list(DTYPES))
+    parser.add_argument("--cold", action="store_true", help="read from the disk, not the cache")
     parser.add_argument("--toy", action="store_true", help="only see that it runs")
     parser.add_argument("--json")
     options = parser.parse_args()
     size, rounds = (2**21, 1) if options.toy else (int(options.size * 1e9), options.rounds)
     dtypes = list(DTYPES) if options.toy else options.dtype
     print(f"{'':14}", *map("{:>11}".format, TITLES))
-    rows = {dtype: row(dtype, options.folder, size, rounds) for dtype in dtypes}
-    save(options.json, {"machine": measure.header(), "size": size, "rows": rows})
+    rows = {dtype: row(dtype, options.folder, size, rounds, options.cold) for dtype in dtypes}
+    content = {"machine": measure.header(), "size": size, "cold": options.cold, "rows": rows}
+    save(options.json, content)
 
 
-def row(dtype: str, parent: str | None, size: int, rounds: int) -> dict[str, float]:
+def row(dtype: str, parent: str | None, size: int, rounds: int, cold: bool) -> dict[str, float]:
     """Print and return one line of the table."""
     with tempfile.TemporaryDirectory(dir=parent) as name:
         one, other = Path(name) / "one", Path(name) / "other"
@@ -90,6 +102,8 @@ def row(dtype: str, parent: str | None, size: int, rounds: int) -> dict[str, flo
         runs: dict[str, list[Usage]] = {call: [] for call in calls}
         for turn in range(rounds + 1):
             for call, work in calls.items():
+                if cold:
+                    drop(one, other)
                 found = in_a_child(work)
                 if turn or rounds == 1:
                     runs[call].append(found)
