@@ -16,7 +16,7 @@ from tracking import instructions
 from tracking.results import TrackingError
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kernel_that_runs_twice_fails_the_gate_and_once_passes(tmp_path, capsys):
     run = str(tmp_path / "run.json")
     rows = ["--row", "kernels scalar: normal float32", "--size", "small"]

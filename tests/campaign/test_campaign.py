@@ -106,7 +106,7 @@ def test_every_promise_holds(section, tmp_path):
     sample = Sample(tmp_path, SEED, count=2, large=False)
     tally = hold(list(SECTIONS[section](sample)), tmp_path)
     if section == "calls":
-        assert tally.tried > 400
+        assert tally.tried > 250
 
 
 # --- the campaign itself -------------------------------------------------------------------------
