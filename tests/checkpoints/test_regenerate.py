@@ -281,6 +281,14 @@ def test_a_lost_file_needs_the_plan(tmp_path):
     refused(tmp_path, ValueError, "but the recipes say .*with the same rules", plan="gpt2")
 
 
+@pytest.mark.parametrize("spoil", [None, flip])
+def test_another_plan_is_refused_where_no_file_is_lost_too(tmp_path, spoil):
+    written(tmp_path)
+    if spoil:
+        spoil(tmp_path / NAMES[1])
+    refused(tmp_path, ValueError, "but the recipes say .*with the same rules", plan="gpt2")
+
+
 def test_a_dtype_that_nothing_shows_is_asked_for(tmp_path):
     rows = (("w", (64,), "ones()"), ("b", (64,), "ones()", "float32"))
     write(plan_of(*rows), tmp_path, seed=1, dtype="bfloat16", max_shard_size=256)

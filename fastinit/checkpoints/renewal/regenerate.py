@@ -165,7 +165,11 @@ def work_for(found: Survey, request: Request) -> Work:
         for file, recipe in found.recipes.items()
         if recipe is not None
     }
-    shards = shards_for(found, request) if found.lost else []  # without a plan it ends here
+    shards: list[Shard] = []
+    if found.lost:
+        shards = shards_for(found, request)  # without a plan it ends here
+    elif request.plan is not None and found.call is not None:
+        plan_of(found, found.call, request)  # one that is not the checkpoint's is refused
     wrong = {file: _differences(found, file, own, request) for file, own in recipes.items()}
     if undrawable := dict(filter(None, map(_undrawable, wrong.items()))):
         found = found.without(undrawable)
