@@ -190,12 +190,8 @@ class FakeDriver:
             return (Status.CUDA_ERROR_INVALID_CONTEXT,)
         if not self._is_here(stream):
             return (Status.CUDA_ERROR_INVALID_HANDLE,)
-        legal = (
-            0 < x < 2**31
-            and 0 < y < 2**16
-            and (z, bx, by, bz, shared, extra) == (1, 256, 1, 1, 0, 0)
-        )
-        if not legal:
+        usual = (z, bx, by, bz, shared, extra) == (1, 256, 1, 1, 0, 0)
+        if not (usual and 0 < x < 2**31 and 0 < y < 2**16):
             return (Status.CUDA_ERROR_INVALID_VALUE,)
         kinds = PARAMETERS[function.symbol.partition("_")[0]]
         places = (ctypes.c_void_p * len(kinds)).from_address(parameters)
