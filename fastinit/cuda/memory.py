@@ -81,12 +81,12 @@ def _fill(
     dims = array.shape if shape is None else check_shape(shape)
     part = region_of(dims, region)
     arrays.check_size(array.shape, dims, part)
-    arrays.check_apart(array.shape, array.strides, dtype.size)
-    check_aligned(array, dtype.size)
     source = sampler(scheme, dims, checked(seed, name), dtype)
     workers = arrays.workers_for(part, threads)
     if part.count == 0:
         return
+    arrays.check_apart(array.shape, array.strides, dtype.size)
+    check_aligned(array, dtype.size)
     if can_draw(source) and decide(array.device):
         draw([Task(array, source, part)])
     else:

@@ -67,7 +67,7 @@ def test_the_context_that_was_current_is_current_again(driver):
 def test_a_captured_stream_takes_loaded_kernels_only(driver):
     driver.streams[77] = 0
     driver.capturing.add(77)
-    with pytest.raises(BackendError, match="cannot load a kernel while .* once before the capture"):
+    with pytest.raises(BackendError, match=r"cannot load a kernel while .* before the capture"):
         cuda.draw(one(zeros(9), stream=77))
     with pytest.raises(BackendError, match="cannot load a kernel"):
         cuda.prepare(one(zeros(9), stream=77))
@@ -229,7 +229,7 @@ def test_bindings_that_are_missing_or_broken_are_a_problem(monkeypatch):
     with fake_driver.installed():
 
         class Broken:
-            __path__ = []
+            __path__ = ()
             __version__ = "13.0.3"
 
             def __getattr__(self, name):
@@ -265,9 +265,7 @@ def test_the_environment_decides(driver, monkeypatch):
 
 
 def test_a_backend_called_cuda_is_not_selected():
-    with pytest.raises(
-        BackendError, match="finds its kernels by itself .* there are native, numba"
-    ):
+    with pytest.raises(BackendError, match=r"finds its kernels by itself .* are native, numba"):
         selection.select("cuda")
 
 
