@@ -40,7 +40,7 @@ def array_at(view, *, device=0, stream=0):
 def task(view, scheme, dims, region=None, name="w", seed=7, dtype=None, **where):
     source = sampler_of(scheme, dims, dtype or view.dtype, name=name, seed=seed)
     part = region if isinstance(region, Region) else region_of(dims, region)
-    return cuda.Task(array_at(view, **where), source, part)
+    return cuda.DeviceTask(array_at(view, **where), source, part)
 
 
 def expected(scheme, dims, region=None, name="w", seed=7, dtype="float32"):
@@ -171,7 +171,7 @@ def test_a_grid_has_enough_blocks_and_no_more(driver):
     ]:
         strides = [size * axis.step for axis in region.axes]
         out = cuda.DeviceArray(2**40, region.shape, tuple(strides), 0, 0)
-        cuda.draw([cuda.Task(out, law, region)])
+        cuda.draw([cuda.DeviceTask(out, law, region)])
         assert driver.launched[-1].grid == grid
 
 
@@ -179,7 +179,7 @@ def test_blocks_of_jobs_are_in_proportion_and_cover_the_grid(driver):
     driver.count_only()
     sizes = [5, 2**24, 2**20, 4097, 2**24]
     tasks = [
-        cuda.Task(
+        cuda.DeviceTask(
             cuda.DeviceArray(2**40, (size,), (4,), 0, 0),
             sampler_of(LAWS["normal"], (size,), "float32", name=f"w{size}"),
             region_of((size,), None),

@@ -122,9 +122,9 @@ def test_an_interrupted_write_leaves_nothing(folder, monkeypatch):
 
 
 def test_code_is_kept_beside_the_source_or_in_the_users_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "BESIDE", tmp_path / "beside")
+    monkeypatch.setattr(kept, "CODE_FOLDER", tmp_path / "beside")
     assert kept.folder() == tmp_path / "beside"
-    monkeypatch.setattr(kept, "BESIDE", tmp_path / "file" / "beside")
+    monkeypatch.setattr(kept, "CODE_FOLDER", tmp_path / "file" / "beside")
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert kept.folder() == tmp_path / "cache" / "fastinit"
@@ -227,7 +227,7 @@ from fastinit.cuda.launches import Kernel
 
 found = requirement.Bindings(None, nvrtc)
 compiling.loaded = requirement.loaded = lambda: found
-kept.BESIDE = Path(sys.argv[1])
+kept.CODE_FOLDER = Path(sys.argv[1])
 code = kept.code_for(Kernel("rows", "FI_UNIFORM_INSIDE", "FI_FLOAT32", 4), 90)
 sys.stdout.buffer.write(code)
 """

@@ -129,9 +129,9 @@ def test_an_interrupted_compilation_can_be_repeated(driver):
 
 def test_tasks_that_cannot_be_are_errors_before_any_launch(driver):
     right = one(zeros(9))
-    wrong_shape = cuda.Task(right[0].out, right[0].source, task(zeros(8), NORMAL, (8,)).part)
+    wrong_shape = cuda.DeviceTask(right[0].out, right[0].source, task(zeros(8), NORMAL, (8,)).part)
     matrix = task(zeros(3, 4), fi.orthogonal(), (3, 4))
-    unaligned = cuda.Task(
+    unaligned = cuda.DeviceTask(
         cuda.DeviceArray(right[0].out.pointer + 1, (9,), (4,), 0, 0), right[0].source, right[0].part
     )
     for wrong, words in [
