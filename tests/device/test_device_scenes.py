@@ -199,7 +199,7 @@ def test_a_problem_says_what_would_help(cards, options, words):
 def test_a_library_that_is_missing_is_a_problem_with_what_to_install():
     for function, words in [
         ("cuDriverGetVersion", "the library of the NVIDIA driver (libcuda) is not found: install"),
-        ("nvrtcVersion", "NVRTC, which compiles CUDA kernels, is not found (none): pip install"),
+        ("nvrtcVersion", "NVRTC, which compiles CUDA kernels, is not found: pip install"),
     ]:
         with fake_driver.installed() as driver:
             driver.fails[function] = RuntimeError("none")
