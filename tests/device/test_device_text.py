@@ -247,7 +247,7 @@ SHARES = {
 """Elements of each case and kernel in the large comparison: 10^8 together."""
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @ALL_DTYPES
 def test_many_values_are_the_native_ones(dtype):
     for i, case in enumerate(CASES):
