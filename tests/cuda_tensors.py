@@ -13,6 +13,7 @@ import time
 from types import SimpleNamespace
 
 import torch
+from torch.utils._device import _device_constructors
 
 CARD = torch.device("cuda", 0)
 
@@ -89,6 +90,7 @@ PROPERTIES = ("is_cuda", "is_cpu", "device")
 def pretended():
     """Stand-ins for the tensors of CUDA devices: a `Cards`, until the block ends."""
     cards = Cards()
+    _device_constructors()  # torch remembers them: its own, not those below
     base = {name: getattr(torch._C.TensorBase, name) for name in PROPERTIES}
 
     def told(name, of_device):
