@@ -5,8 +5,19 @@
 
 #include "fastinit.h"
 
+/* The text of kernels/ is compiled as C for a CPU, and as C++ for a device by isa_cuda.cu. */
+#if defined(FI_CUDA)
+#define FI_INLINE static __device__ __forceinline__
+#define FI_NOINLINE static __device__ __noinline__
+#else
 #define FI_INLINE static inline __attribute__((always_inline))
 #define FI_NOINLINE static __attribute__((noinline))
+#endif
+#if defined(__CUDACC__)
+#define FI_UNROLL _Pragma("unroll")
+#else
+#define FI_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* Bytes of an element, 0 for an unknown dtype; a constant where the compiler knows the dtype. */
 FI_INLINE size_t fi_item_size(uint32_t dtype) {
@@ -64,7 +75,9 @@ typedef struct fi_kernels {
 /* The kernels in force: the last of isa_list.h until fi_isa_select is called. */
 const fi_kernels *fi_active_kernels(void);
 
+#if !defined(FI_CUDA)
 #define FI_ISA(name) extern const fi_kernels fi_kernels_##name;
 #include "isa_list.h"
+#endif
 
 #endif

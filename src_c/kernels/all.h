@@ -43,7 +43,7 @@ typedef struct shared {
 
 FI_INLINE shared shared_start(const fi_spec *spec, uint64_t block) {
     return (shared){philox_start(spec->key, spec->subsequence, (uint32_t)(block >> 32)),
-                    values_start(spec), spec};
+                    values_start(spec, 1), spec};
 }
 
 /* A piece of any type but float64; from given words, if there are any. */
@@ -55,7 +55,7 @@ FI_INLINE void make_piece(const fi_piece *piece, const uint32_t *given, const sh
         vu32 words[PASS_VECTORS];
         pass_words(&s->philox, low, given, words);
         if (given) given += 4 * PASS_BLOCKS;
-#pragma GCC unroll 8
+        FI_UNROLL
         for (int n = 0; n < PASS_VECTORS; n += V_BATCH) {
             vf32 batch[V_BATCH];
             values_of(&s->values, distribution, clamp, words + n, batch, V_BATCH);
@@ -81,7 +81,7 @@ FI_INLINE void make_piece64(const fi_piece *piece, const uint32_t *given, const 
             vu32 words[PASS_VECTORS];
             pass_words(&s->philox, low, given, words);
             if (given) given += 4 * PASS_BLOCKS;
-#pragma GCC unroll 8
+            FI_UNROLL
             for (int n = 0; n < PASS_VECTORS64; n += V_BATCH64) {
                 if (distribution == FI_UNIFORM)
                     store_uniforms64(out, words, n, s->spec, clamp);
@@ -99,11 +99,8 @@ FI_INLINE void make_piece64(const fi_piece *piece, const uint32_t *given, const 
 
 FI_INLINE void make_any_piece(const fi_piece *piece, const uint32_t *given, const shared *s,
                               int kernel, fi_dtype dtype) {
-    /* A plain normal has no bounds; but float8 saturates. */
-    const int clamp =
-        kernel != FI_UNIFORM_INSIDE && (kernel != FI_NORMAL || fi_item_size(dtype) == 1);
-    const fi_distribution distribution =
-        kernel == FI_UNIFORM_INSIDE ? FI_UNIFORM : (fi_distribution)kernel;
+    const int clamp = kernel_clamps(kernel, dtype);
+    const fi_distribution distribution = kernel_distribution(kernel);
     if (dtype == FI_FLOAT64)
         make_piece64(piece, given, s, distribution, clamp);
     else

@@ -5,7 +5,9 @@
  * Statistics 37(3), 477-484, routine PPND16: about 1 part in 10^16.  Its logarithm is made here
  * from + - * / alone, and no operation is fused, so every backend has the same bits. */
 
-#define EACH64 _Pragma("GCC unroll 8") for (int i = 0; i < V_BATCH64; i++)
+#define EACH64                                                                                     \
+    FI_UNROLL                                                                                      \
+    for (int i = 0; i < V_BATCH64; i++)
 
 static const double CENTRE[2][8] = {
     {3.3871328727963666080e0, 1.3314166789178437745e+2, 1.9715909503065514427e+3,
@@ -32,7 +34,7 @@ static const double FAR[2][8] = {
 /* a[0] + a[1] r + ... + a[7] r^7 */
 FI_INLINE void polynomials(const double a[8], const vf64 r[V_BATCH64], vf64 sum[V_BATCH64]) {
     EACH64 sum[i] = vf64_set(a[7]);
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int j = 6; j >= 0; j--) EACH64 sum[i] = vf64_add(vf64_mul(sum[i], r[i]), vf64_set(a[j]));
 }
 
@@ -59,7 +61,7 @@ FI_INLINE void minus_logs(const vf64 p[V_BATCH64], vf64 out[V_BATCH64]) {
         s2[i] = vf64_mul(s[i], s[i]);
         out[i] = vf64_set(1.0 / 21);
     }
-#pragma GCC unroll 16
+    FI_UNROLL
     for (int n = 19; n >= 1; n -= 2)
         EACH64 out[i] = vf64_add(vf64_mul(out[i], s2[i]), vf64_set(1.0 / n));
     EACH64 {

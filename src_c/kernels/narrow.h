@@ -25,26 +25,35 @@
 /* One function for each dtype that is made of float32 values: store V_BATCH vectors one after the
  * other. */
 FI_INLINE void store_float32(unsigned char *out, const vf32 values[V_BATCH]) {
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int i = 0; i < V_BATCH; i++) vf32_store(out + 4 * V_LANES * i, values[i]);
 }
 FI_INLINE void store_float16(unsigned char *out, const vf32 values[V_BATCH]) {
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int i = 0; i < V_BATCH; i++) vf32_store_half(out + 2 * V_LANES * i, values[i]);
 }
 FI_INLINE void store_bfloat16(unsigned char *out, const vf32 values[V_BATCH]) {
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int i = 0; i < V_BATCH; i += 2)
         vf32_store_bfloat16(out + 2 * V_LANES * i, values[i], values[i + 1]);
 }
+#if defined(V_FLOAT8) /* the vocabulary has an instruction for V_BATCH of them */
 FI_INLINE void store_float8_e4m3fn(unsigned char *out, const vf32 values[V_BATCH]) {
-#pragma GCC unroll 8
+    vf32_store_e4m3fn(out, values);
+}
+FI_INLINE void store_float8_e5m2(unsigned char *out, const vf32 values[V_BATCH]) {
+    vf32_store_e5m2(out, values);
+}
+#else
+FI_INLINE void store_float8_e4m3fn(unsigned char *out, const vf32 values[V_BATCH]) {
+    FI_UNROLL
     for (int i = 0; i < V_BATCH; i++) STORE_FLOAT8(out + V_LANES * i, values[i], 3, 7);
 }
 FI_INLINE void store_float8_e5m2(unsigned char *out, const vf32 values[V_BATCH]) {
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int i = 0; i < V_BATCH; i++) STORE_FLOAT8(out + V_LANES * i, values[i], 2, 15);
 }
+#endif
 
 FI_INLINE void store_values(unsigned char *out, fi_dtype dtype, const vf32 values[V_BATCH]) {
     switch (dtype) {

@@ -50,7 +50,7 @@ FI_INLINE void philox_words(const philox *p, uint32_t low, const uint32_t *liste
                             vu32 out[V_GROUPS * V_VECTORS]) {
     const vplane m0 = plane_set(PHILOX_M0), m1 = plane_set(PHILOX_M1);
     vplane x[V_GROUPS][4];
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int g = 0; g < V_GROUPS; g++) { /* round 0 */
         vplane c0 = listed ? plane_load(listed + g * V_BLOCKS)
                            : plane_counter(low + (uint32_t)(g * V_BLOCKS));
@@ -58,14 +58,14 @@ FI_INLINE void philox_words(const philox *p, uint32_t low, const uint32_t *liste
         x[g][2] = plane_xor(plane_high(product), p->first);
         x[g][3] = product;
     }
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int g = 0; g < V_GROUPS; g++) { /* round 1 */
         vplane product = plane_multiply(x[g][2], m1);
         x[g][0] = plane_xor(plane_high(product), p->second0);
         x[g][1] = product;
         x[g][2] = plane_xor(x[g][3], p->second2);
     }
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int g = 0; g < V_GROUPS; g++) { /* round 2 */
         vplane product0 = plane_multiply(x[g][0], m0), product1 = plane_multiply(x[g][2], m1);
         x[g][0] = plane_xor3(plane_high(product1), x[g][1], p->key0[2]);
@@ -73,9 +73,9 @@ FI_INLINE void philox_words(const philox *p, uint32_t low, const uint32_t *liste
         x[g][2] = plane_xor(plane_high(product0), p->key1[2]);
         x[g][3] = product0;
     }
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int round = 3; round < PHILOX_ROUNDS; round++) {
-#pragma GCC unroll 8
+        FI_UNROLL
         for (int g = 0; g < V_GROUPS; g++) {
             vplane product0 = plane_multiply(x[g][0], m0), product1 = plane_multiply(x[g][2], m1);
             x[g][0] = plane_xor3(plane_high(product1), x[g][1], p->key0[round]);
@@ -84,6 +84,6 @@ FI_INLINE void philox_words(const philox *p, uint32_t low, const uint32_t *liste
             x[g][3] = product0;
         }
     }
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int g = 0; g < V_GROUPS; g++) plane_weave(x[g], out + g * V_VECTORS);
 }

@@ -38,32 +38,32 @@ FI_NOINLINE vf32 quantile_repaired(const float *entries, vf32 f, vf32 z) {
 /* `count` vectors side by side; 2^-1 <= f <= 2^31. */
 FI_INLINE void quantiles(const vtable *table, const float *entries, const vf32 *f, vf32 *z,
                          int count) {
-    vu32 exponent[V_BATCH];
+    ventry entry[V_BATCH];
     vf32 d[V_BATCH];
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int i = 0; i < count; i++) {
         vu32 bits = vf32_as_bits(f[i]);
-        vu32 mantissa = vu32_and_or(bits, vu32_set(0x007FFFFFu), vu32_set(0x3F800000u));
-        exponent[i] = vu32_shift_right(bits, 23);
-        d[i] = vf32_sub(vf32_bits(mantissa), vf32_set(1.5f));
-        z[i] = vtable_look(table, 7, exponent[i]);
+        entry[i] = vtable_entry(table, bits);
+        d[i] = vf32_sub(vf32_mantissa(bits), vf32_set(1.5f));
+        z[i] = vtable_look(table, 7, entry[i]);
     }
-#pragma GCC unroll 8
+    FI_UNROLL
     for (int j = 6; j >= 0; j--) {
-#pragma GCC unroll 8
+        FI_UNROLL
         for (int i = 0; i < count; i++)
-            z[i] = vf32_fused(z[i], d[i], vtable_look(table, j, exponent[i]));
+            z[i] = vf32_fused(z[i], d[i], vtable_look(table, j, entry[i]));
     }
     if (V_FLOOR_EXPONENT > FI_LOWEST_EXPONENT) {
         /* Floats above zero are in the order of their bits. */
         const vu32 floor = vu32_set((uint32_t)V_FLOOR_EXPONENT << 23);
         vu32 least = vf32_as_bits(f[0]);
-#pragma GCC unroll 8
+        FI_UNROLL
         for (int i = 1; i < count; i++) least = vu32_min(least, vf32_as_bits(f[i]));
-        if (__builtin_expect(vu32_any_below(least, floor), 0))
-#pragma GCC unroll 8
+        if (__builtin_expect(vu32_any_below(least, floor), 0)) {
+            FI_UNROLL
             for (int i = 0; i < count; i++)
                 if (vu32_any_below(vf32_as_bits(f[i]), floor))
                     z[i] = quantile_repaired(entries, f[i], z[i]);
+        }
     }
 }

@@ -11,7 +11,8 @@ typedef struct values {
     const float *entries;
 } values;
 
-FI_INLINE values values_start(const fi_spec *spec) {
+/* `has_table`: whether the values are looked up in the table; those of a uniform are not. */
+FI_INLINE values values_start(const fi_spec *spec, int has_table) {
     values v = {
         .shift = vf32_set((float)spec->shift),
         .scale = vf32_set((float)spec->scale),
@@ -23,8 +24,17 @@ FI_INLINE values values_start(const fi_spec *spec) {
         .sign_xor = vu32_set(spec->sign_xor),
         .entries = fi_octaves[0] + (FI_OCTAVES - 32 - spec->octave),
     };
-    v.table = vtable_load(v.entries);
+    if (has_table) v.table = vtable_load(v.entries);
     return v;
+}
+
+FI_INLINE fi_distribution kernel_distribution(int kernel) {
+    return kernel == FI_UNIFORM_INSIDE ? FI_UNIFORM : (fi_distribution)kernel;
+}
+
+/* A plain normal has no bounds; but float8 saturates. */
+FI_INLINE int kernel_clamps(int kernel, fi_dtype dtype) {
+    return kernel != FI_UNIFORM_INSIDE && (kernel != FI_NORMAL || fi_item_size(dtype) == 1);
 }
 
 /* s is odd, -2^24 < s < 2^24, and every such s has 2^8 words. */
@@ -62,20 +72,19 @@ FI_INLINE vf32 value_tail(const values *v, fi_distribution distribution, vu32 wo
 FI_INLINE void values_of(const values *v, fi_distribution distribution, int clamp,
                          const vu32 *words, vf32 *out, int count) {
     if (distribution == FI_UNIFORM) {
-#pragma GCC unroll 8
+        FI_UNROLL
         for (int i = 0; i < count; i++) out[i] = value_uniform(v, words[i]);
     } else {
         vu32 sign[V_BATCH];
         vf32 f[V_BATCH];
-#pragma GCC unroll 8
+        FI_UNROLL
         for (int i = 0; i < count; i++) f[i] = value_tail(v, distribution, words[i], &sign[i]);
         quantiles(&v->table, v->entries, f, out, count);
-#pragma GCC unroll 8
+        FI_UNROLL
         for (int i = 0; i < count; i++)
             out[i] =
                 vf32_fused(vf32_bits(vu32_xor(vf32_as_bits(out[i]), sign[i])), v->scale, v->shift);
     }
-    if (clamp)
-#pragma GCC unroll 8
-        for (int i = 0; i < count; i++) out[i] = vf32_min(vf32_max(out[i], v->low), v->high);
+    if (clamp) FI_UNROLL
+    for (int i = 0; i < count; i++) out[i] = vf32_min(vf32_max(out[i], v->low), v->high);
 }

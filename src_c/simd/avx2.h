@@ -117,6 +117,11 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
     _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(mixed, 0xD8));
 }
 
+/* The float from 1 up to 2 that has the mantissa of these bits. */
+FI_INLINE vf32 vf32_mantissa(vu32 bits) {
+    return vf32_bits(vu32_and_or(bits, vu32_set(0x007FFFFFu), vu32_set(0x3F800000u)));
+}
+
 /* ---- the octave table: a permute looks at the low three bits of an index, so the eight upper
  * octaves are held rotated and no index is ever shifted ---- */
 typedef struct vtable {
@@ -131,7 +136,12 @@ FI_INLINE vtable vtable_load(const float *entries) {
         t.upper[j] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(upper + j * FI_ENTRIES), rotate);
     return t;
 }
-FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
+typedef vu32 ventry; /* the exponent */
+FI_INLINE ventry vtable_entry(const vtable *t, vu32 bits) {
+    (void)t;
+    return vu32_shift_right(bits, 23);
+}
+FI_INLINE vf32 vtable_look(const vtable *t, int j, ventry exponent) {
     return _mm256_permutevar8x32_ps(t->upper[j], exponent);
 }
 

@@ -118,6 +118,11 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
     _mm512_storeu_si512(p, _mm512_mask_add_epi16(high, up, high, one));
 }
 
+/* The float from 1 up to 2 that has the mantissa of these bits. */
+FI_INLINE vf32 vf32_mantissa(vu32 bits) {
+    return vf32_bits(vu32_and_or(bits, vu32_set(0x007FFFFFu), vu32_set(0x3F800000u)));
+}
+
 /* ---- the octave table: a permute looks at the low four bits of an index, so the sixteen upper
  * entries are held rotated and no index is ever shifted ---- */
 typedef struct vtable {
@@ -132,7 +137,12 @@ FI_INLINE vtable vtable_load(const float *entries) {
         t.upper[j] = _mm512_permutexvar_ps(rotate, _mm512_loadu_ps(upper + j * FI_ENTRIES));
     return t;
 }
-FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
+typedef vu32 ventry; /* the exponent */
+FI_INLINE ventry vtable_entry(const vtable *t, vu32 bits) {
+    (void)t;
+    return vu32_shift_right(bits, 23);
+}
+FI_INLINE vf32 vtable_look(const vtable *t, int j, ventry exponent) {
     return _mm512_permutexvar_ps(exponent, t->upper[j]);
 }
 

@@ -161,6 +161,11 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
     vst1q_u8(p, vreinterpretq_u8_u16(both));
 }
 
+/* The float from 1 up to 2 that has the mantissa of these bits. */
+FI_INLINE vf32 vf32_mantissa(vu32 bits) {
+    return vf32_bits(vu32_and_or(bits, vu32_set(0x007FFFFFu), vu32_set(0x3F800000u)));
+}
+
 /* ---- the octave table: the eight upper octaves of a coefficient are 32 bytes, and a lookup wants
  * the four numbers of its bytes: 4 * octave + 0 1 2 3 ---- */
 typedef struct vtable {
@@ -175,7 +180,12 @@ FI_INLINE vtable vtable_load(const float *entries) {
     }
     return t;
 }
-FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
+typedef vu32 ventry; /* the exponent */
+FI_INLINE ventry vtable_entry(const vtable *t, vu32 bits) {
+    (void)t;
+    return vu32_shift_right(bits, 23);
+}
+FI_INLINE vf32 vtable_look(const vtable *t, int j, ventry exponent) {
     const uint32_t lowest = V_TOP + 1 - V_OCTAVES;
     vu32 bytes = vmlaq_u32(vdupq_n_u32(0x03020100u - lowest * 0x04040404u), exponent,
                            vdupq_n_u32(0x04040404u));

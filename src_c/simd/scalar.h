@@ -160,12 +160,22 @@ FI_INLINE void vf32_store_bfloat16(void *p, vf32 a, vf32 b) {
     memcpy(p, stored, 4);
 }
 
-/* ---- the octave table: coefficient j of the octave of a float with bits >> 23 = exponent ---- */
+/* The float from 1 up to 2 that has the mantissa of these bits. */
+FI_INLINE vf32 vf32_mantissa(vu32 bits) {
+    return vf32_bits(vu32_and_or(bits, vu32_set(0x007FFFFFu), vu32_set(0x3F800000u)));
+}
+
+/* ---- the octave table: the entry for a float of these bits, and coefficient j of an entry ---- */
 typedef struct vtable {
     const float *entries;
 } vtable;
 FI_INLINE vtable vtable_load(const float *entries) { return (vtable){entries}; }
-FI_INLINE vf32 vtable_look(const vtable *t, int j, vu32 exponent) {
+typedef vu32 ventry; /* the exponent */
+FI_INLINE ventry vtable_entry(const vtable *t, vu32 bits) {
+    (void)t;
+    return vu32_shift_right(bits, 23);
+}
+FI_INLINE vf32 vtable_look(const vtable *t, int j, ventry exponent) {
     return t->entries[j * FI_ENTRIES + (int)exponent - FI_LOWEST_EXPONENT];
 }
 
