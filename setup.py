@@ -7,6 +7,7 @@ marks the package, whose values Numba then computes (`pip install '.[numba]'`).
 """
 
 import os
+import runpy
 import sysconfig
 from pathlib import Path
 
@@ -87,11 +88,18 @@ def extensions() -> list[Extension]:
 
 
 class BuildPython(build_py):
-    """Copies the Python files, and says in the package whether it was built without extensions."""
+    """Copies the Python files, and the text of the CUDA kernels, which users' machines compile.
+
+    It also says in the package whether it was built without extensions.
+    """
 
     def run(self) -> None:
         """Copy, and write the mark or remove that of an earlier build."""
         super().run()
+        if not self.editable_mode:  # there, the text is found in src_c
+            for source, target in self.kernel_text().items():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.copy_file(str(source), str(target))
         folder = Path("fastinit" if self.editable_mode else f"{self.build_lib}/fastinit")
         mark = folder / "_no_native.py"
         mark.unlink(missing_ok=True)
@@ -102,7 +110,15 @@ class BuildPython(build_py):
     def get_outputs(self, *arguments: bool, **named: bool) -> list[str]:
         """With the file that says so, or `pip uninstall` would leave it."""
         mark = [] if NATIVE or self.editable_mode else [f"{self.build_lib}/fastinit/_no_native.py"]
-        return [*super().get_outputs(*arguments, **named), *mark]
+        text = [] if self.editable_mode else map(str, self.kernel_text().values())
+        return [*super().get_outputs(*arguments, **named), *mark, *text]
+
+    def kernel_text(self) -> dict[Path, Path]:
+        """The files of the text of the CUDA kernels, and where a built package has them."""
+        rules, folder = runpy.run_path("fastinit/cuda/text.py"), Path("src_c")
+        sources = [folder / rules["STUB"], *rules["included"](folder).values()]
+        home = Path(self.build_lib, "fastinit", "cuda", rules["COPY"].name)
+        return {source: home / source.relative_to(folder) for source in sources}
 
 
 MARK = '''# SPDX-License-Identifier: MIT

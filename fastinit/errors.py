@@ -30,7 +30,7 @@ class BackendError(FastinitError, RuntimeError):
 
 
 class BackendWarning(UserWarning):
-    """Another backend computes than the native one, which was not built: the same bits, slower."""
+    """The same bits, but slower: the native backend was not built, or a device has no kernels."""
 
 
 class VersionWarning(UserWarning):

@@ -32,6 +32,8 @@ class NativeSampler(Sampler):
 
     dtype: DType
     spec: _native.Spec
+    numbers: Numbers
+    stream: Stream
 
     @property
     def chunk(self) -> int:
@@ -80,7 +82,7 @@ class NativeBackend:
         """What makes the sampler of a stream; only key and subsequence differ between streams."""
         spec = spec_of(numbers, dtype)
         kind = ConstantSampler if numbers.kind == "constant" else NativeSampler
-        return lambda stream: kind(dtype, spec.of(stream.seed, stream.subsequence))
+        return lambda stream: kind(dtype, spec.of(stream.seed, stream.subsequence), numbers, stream)
 
     def words(self, out: npt.NDArray[np.uint32], start: int, stream: Stream) -> None:
         """Fill `out` with the raw words of the stream from word `start` on."""

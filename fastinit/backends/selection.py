@@ -90,6 +90,11 @@ def _refused(error: BackendError) -> BackendError:
 
 
 def _imported(name: str) -> Backend:
+    if name == "cuda":
+        raise BackendError(
+            "backend 'cuda' is not selected: memory of a CUDA device finds its kernels by itself "
+            f"(see FASTINIT_CUDA), and for other memory there are {', '.join(BACKENDS)}"
+        )
     if name not in BACKENDS:
         raise BackendError(
             f"backend {quoted(name)} does not exist: choose from {', '.join(BACKENDS)}"

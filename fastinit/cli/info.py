@@ -8,7 +8,7 @@ import platform
 import click
 
 import fastinit
-from fastinit import plans
+from fastinit import cuda, plans
 from fastinit.backends.selection import summary
 from fastinit.cli.options import with_json
 from fastinit.cli.output import json_text
@@ -30,6 +30,7 @@ def info(as_json: bool) -> None:
         "fastinit": fastinit.__version__,
         "stream": VERSION,
         **summary(),
+        "cuda": cuda.summary(),
         "threads": threads.number,
         "threads from": threads.reason,
         "dtypes": list(DTYPES),

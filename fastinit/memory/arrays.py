@@ -36,9 +36,17 @@ DOORS = {"torch": "fastinit.torch.memory"}
 It is imported when such an `out` is passed for the first time, and takes all arguments of `fill`.
 """
 
+PROTOCOLS = {
+    "__cuda_array_interface__": "fastinit.cuda.memory",
+    "__dlpack_device__": "fastinit.cuda.memory",
+}
+"""By an attribute of its class: the module whose `fill` fills an object of any other package."""
+
 INSTEAD_OF_OUT = {
     "jaxlib": "because JAX arrays are immutable; to get one, pass what fastinit.array returns to "
     "jax.numpy.asarray",
+    "tensorflow": "because TensorFlow's tensors are immutable; to get one, pass what "
+    "fastinit.array returns to tensorflow.constant",
 }
 """What to pass as `out` instead of another package's array."""
 
@@ -74,8 +82,10 @@ def fill(
     part of `out`.
 
     Args:
-        out: a writable NumPy array, with any strides, or a memory map; or a torch tensor or
-            parameter, with any strides, on any device (`fastinit.torch.fill` says more).
+        out: a writable NumPy array, with any strides, or a memory map; a torch tensor or parameter,
+            with any strides, on any device (`fastinit.torch.fill` says more); or what shows memory
+            of a CUDA device by ``__cuda_array_interface__`` or DLPack, such as a CuPy array
+            (`fastinit.cuda.memory.fill` says more).
         scheme: such as ``fastinit.he_normal()``, or its text form.
         seed: 0 <= seed < 2**64.
         name: the tensor's name; another name gives other values.
@@ -89,8 +99,7 @@ def fill(
         `out`.
 
     Raises:
-        TypeError: `out` is neither a NumPy array nor a torch tensor; a scheme, shape, index, seed
-            or name of the wrong type.
+        TypeError: `out` is none of these; a scheme, shape, index, seed or name of the wrong type.
         ValueError: `out` is read-only, has elements that share memory, an unsupported dtype or
             another shape than the region; a scheme that does not suit the shape or the dtype; a
             seed, shape or number of threads out of range.
@@ -201,6 +210,9 @@ def _door(kind: type) -> Any:
     for package in packages:
         if package in DOORS:
             return import_module(DOORS[package])
+    for attribute, module in PROTOCOLS.items():
+        if hasattr(kind, attribute) and packages[0] not in INSTEAD_OF_OUT:
+            return import_module(module)
     need = INSTEAD_OF_OUT.get(packages[0], "such as np.empty(shape, 'float32'), or a torch tensor")
     if issubclass(kind, Scheme | str):
         need = "and the scheme after it"

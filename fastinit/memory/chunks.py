@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastinit.backends.selection import active
+from fastinit.memory.merging import merged
 from fastinit.memory.regions import Axis, Region
 from fastinit.values.samplers import Sampler, Words
 
@@ -75,7 +76,8 @@ def chunks(out: Words, part: Region, workers: int, most: int) -> Iterator[Direct
     if part.consecutive and out.flags.c_contiguous:  # the usual case: look no closer
         yield from _run(out.reshape(-1), part.start, most)
         return
-    out, start, axes = _merged(*_forwards(out, part))
+    ahead = part.forwards()
+    out, start, axes = _merged(np.flip(out, part.backwards), ahead.start, ahead.axes)
     in_order = abs(out.strides[-1]) == min(map(abs, out.strides))
     if in_order and (out.strides[-1] == out.itemsize or axes[-1].step != 1):
         yield from _direct(out, start, axes, most)
@@ -83,29 +85,9 @@ def chunks(out: Words, part: Region, workers: int, most: int) -> Iterator[Direct
         yield from _copied(out, start, axes, min(most, APART))
 
 
-def _forwards(out: Words, part: Region) -> tuple[Words, int, Grid]:
-    """The same region without negative steps: axes that have one are reversed."""
-    backwards = [number for number, axis in enumerate(part.axes) if axis.step < 0]
-    start = part.start + sum((axis.count - 1) * min(axis.step, 0) for axis in part.axes)
-    axes = tuple(Axis(axis.count, abs(axis.step)) for axis in part.axes)
-    return np.flip(out, tuple(backwards)), start, axes
-
-
 def _merged(out: Words, start: int, axes: Grid) -> tuple[Words, int, Grid]:
-    """Merge neighbouring axes that form one run both in the tensor and in memory.
-
-    Axes of one element are dropped, but at least one axis remains.
-    """
-    kept: list[tuple[Axis, int]] = []
-    for axis, stride in zip(axes, out.strides, strict=True):
-        if axis.count == 1:
-            continue
-        last, last_stride = kept[-1] if kept else (Axis(0, 0), 0)
-        if kept and last.step == axis.step * axis.count and last_stride == stride * axis.count:
-            kept[-1] = Axis(last.count * axis.count, axis.step), stride
-        else:
-            kept.append((axis, stride))
-    kept = kept or [(Axis(1, 1), out.itemsize)]
+    """The same elements with as few axes as can be, but at least one."""
+    kept = merged(zip(axes, out.strides, strict=True)) or [(Axis(1, 1), out.itemsize)]
     shape, strides = [axis.count for axis, _ in kept], [stride for _, stride in kept]
     out = np.lib.stride_tricks.as_strided(out, shape, strides)
     return out, start, tuple(axis for axis, _ in kept)

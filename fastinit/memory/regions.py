@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import EllipsisType
@@ -49,6 +50,16 @@ class Region:
     def permuted(self, order: Iterable[int]) -> Region:
         """The same elements with the axes in another order."""
         return Region(self.start, tuple(self.axes[axis] for axis in order))
+
+    @property
+    def backwards(self) -> tuple[int, ...]:
+        """The axes along which the element numbers fall."""
+        return tuple(number for number, axis in enumerate(self.axes) if axis.step < 0)
+
+    def forwards(self) -> Region:
+        """The same elements, with the axes of negative steps reversed."""
+        start = self.start + sum((axis.count - 1) * min(axis.step, 0) for axis in self.axes)
+        return Region(start, tuple(Axis(axis.count, abs(axis.step)) for axis in self.axes))
 
     @property
     def consecutive(self) -> bool:
@@ -180,3 +191,19 @@ def _whole(value: object) -> int:
 def _slice(index: slice) -> str:
     parts = ["" if part is None else quoted(part) for part in (index.start, index.stop, index.step)]
     return ":".join(parts[:2] if index.step is None else parts)
+
+
+def boxes(shape: Sequence[int], most: int) -> Iterator[tuple[range, ...]]:
+    """Boxes of at most `most` elements that make up `shape`, as long as can be along late axes.
+
+    So each is one run of memory where the shape has the order of memory.
+    """
+    sides, count = list(shape), 1
+    for axis in reversed(range(len(shape))):
+        sides[axis] = max(1, min(shape[axis], most // count))
+        count *= sides[axis]
+    along = (
+        [range(first, min(first + side, dim)) for first in range(0, dim, side)]
+        for dim, side in zip(shape, sides, strict=True)
+    )
+    return itertools.product(*along)

@@ -37,9 +37,11 @@ class CompiledSampler(Sampler):
     dtype: DType
     fill: Callable[..., None]
     element: npt.DTypeLike  # of the arrays that `fill` takes
-    numbers: tuple[float, ...]
+    plain: tuple[float, ...]
     key: int
     subsequence: int
+    numbers: Numbers
+    stream: Stream
 
     @property
     def chunk(self) -> int:
@@ -61,7 +63,7 @@ class CompiledSampler(Sampler):
     def _fill(self, out: npt.NDArray[Any], start: int, step: int) -> None:
         """Draw into `out`, or into aligned memory of the same shape first."""
         where = out if out.flags.behaved else np.empty_like(out)
-        given = where, self.numbers, self.key, self.subsequence, start, step
+        given = where, self.plain, self.key, self.subsequence, start, step
         in_default_floats(self.fill, given, {})
         if where is not out:
             out[...] = where
@@ -72,7 +74,8 @@ class RepeatedSampler(Sampler):
     """One value everywhere."""
 
     dtype: DType
-    pattern: int
+    numbers: Numbers
+    stream: Stream
 
     @property
     def chunk(self) -> int:
@@ -81,13 +84,13 @@ class RepeatedSampler(Sampler):
 
     def draw(self, out: Bytes, start: int) -> None:
         """Repeat it."""
-        np.frombuffer(out, self.dtype.words)[...] = self.pattern
+        np.frombuffer(out, self.dtype.words)[...] = self.numbers.pattern
 
     def _draw_short_rows(
         self, out: Bytes, start: int, start_step: int, rows: int, count: int, out_step: int
     ) -> None:
         """Repeat it in all rows."""
-        table(out, self.dtype, rows, count, out_step)[...] = self.pattern
+        table(out, self.dtype, rows, count, out_step)[...] = self.numbers.pattern
 
 
 class NumbaBackend:
@@ -106,11 +109,12 @@ class NumbaBackend:
     def samplers(self, numbers: Numbers, dtype: DType) -> Callable[[Stream], Sampler]:
         """What makes the sampler of a stream; only key and subsequence differ between streams."""
         if numbers.kind == "constant":
-            return lambda stream: RepeatedSampler(dtype, numbers.pattern)
-        fill, given = COMPILED_FILLS[dtype.name], plain_tuple(tile_numbers(numbers, dtype))
+            return lambda stream: RepeatedSampler(dtype, numbers, stream)
+        fill, plain = COMPILED_FILLS[dtype.name], plain_tuple(tile_numbers(numbers, dtype))
         element = dtype.numpy if dtype.name in ("float32", "float64") else dtype.words
         return lambda stream: CompiledSampler(
-            dtype, fill, element, given, signed(stream.seed), signed(stream.subsequence)
+            *(dtype, fill, element, plain, signed(stream.seed), signed(stream.subsequence)),
+            *(numbers, stream),
         )
 
     def words(self, out: npt.NDArray[np.uint32], start: int, stream: Stream) -> None:

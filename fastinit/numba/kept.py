@@ -4,15 +4,13 @@
 Numba's own cache looks at one file for changes, raises what the disk raises, and runs whatever it
 reads.  This one lies in the folder that Numba chooses (NUMBA_CACHE_DIR, else `__pycache__` beside
 the source, else the user's cache), and never fails a call: what cannot be read is compiled, and
-what cannot be written is not kept.  A file is a digest and then the code, so a damaged one counts
-as absent; it is written under another name first, so two processes may write the same one.
+what cannot be written is not kept (machine/kept_files.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import pickle
 import sys
 import sysconfig
@@ -20,7 +18,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import llvmlite
 import numba
@@ -28,7 +25,7 @@ from numba import njit
 from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.serialize import dumps
 
-DIGEST_SIZE = 32
+from fastinit.machine import kept_files
 
 
 def kept(function: Callable[..., None], **options: Any) -> Callable[..., None]:
@@ -70,11 +67,8 @@ class KeptCode(NullCache):  # type: ignore[misc]
         """The code for a signature, or None."""
         context.refresh()
         try:
-            content = self._path(signature, context.codegen()).read_bytes()
-            digest, code = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
-            if hashlib.sha256(code).digest() != digest:
-                return None
-            return self._code.rebuild(context, pickle.loads(code))
+            code = kept_files.read(self._path(signature, context.codegen()))
+            return None if code is None else self._code.rebuild(context, pickle.loads(code))
         except Exception:  # noqa: BLE001 - whatever it is, the code can be compiled
             return None
 
@@ -84,28 +78,10 @@ class KeptCode(NullCache):  # type: ignore[misc]
             return
         code = dumps(self._code.reduce(compiled))
         path = self._path(signature, compiled.codegen)
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _write(path, hashlib.sha256(code).digest() + code)
-            for other in self._folder.glob(f"{path.name.rpartition('-')[0]}-*.code"):
-                if other != path:
-                    other.unlink(missing_ok=True)
+        kept_files.write(path, code, outdated=f"{path.name.rpartition('-')[0]}-*.code")
 
     def _path(self, signature: Any, codegen: Any) -> Path:
         python = sysconfig.get_config_var("SOABI") or sys.version
         made_for = signature, codegen.magic_tuple(), python
         kind = hashlib.sha256(repr(made_for).encode()).hexdigest()
         return self._folder / f"{self._name}-{kind[:24]}-{sources()[:24]}.code"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of the file or nothing, whoever else writes it and however full the disk is."""
-    temporary = path.with_name(f"{path.name}.{uuid4().hex[:16]}.new")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise

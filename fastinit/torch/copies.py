@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 
 from fastinit.memory import arrays
-from fastinit.memory.regions import Region
+from fastinit.memory.regions import Region, boxes
 from fastinit.torch.tensors import array_of
 from fastinit.values.samplers import Sampler
 
@@ -40,7 +40,7 @@ def draw(
     with torch.inference_mode(tensor.is_inference()):
         out = tensor.detach().permute(order)
         buffers = _pinned(tensor, most) if tensor.is_cuda else _pageable(tensor, most)
-        for piece in _pieces(part.shape, most):
+        for piece in boxes(part.shape, most):
             counts = tuple(map(len, piece))
             chunk = next(buffers)[: math.prod(counts)].view(counts)
             place = part.piece((along.start for along in piece), counts)
@@ -57,19 +57,6 @@ def check_not_captured(tensor: torch.Tensor) -> None:
             "values would be drawn on the CPU, which a graph cannot repeat: fill it outside the "
             "graph, or see docs/gpu.md for what a device can draw"
         )
-
-
-def _pieces(shape: tuple[int, ...], most: int) -> Iterator[tuple[range, ...]]:
-    """Boxes of at most `most` elements that make up `shape`, as long as can be along late axes."""
-    sides, count = list(shape), 1
-    for axis in reversed(range(len(shape))):
-        sides[axis] = max(1, min(shape[axis], most // count))
-        count *= sides[axis]
-    along = (
-        [range(first, min(first + side, dim)) for first in range(0, dim, side)]
-        for dim, side in zip(shape, sides, strict=True)
-    )
-    return itertools.product(*along)
 
 
 def _pageable(tensor: torch.Tensor, count: int) -> Iterator[torch.Tensor]:

@@ -229,7 +229,7 @@ class _CustomSampler(Sampler):
     width: DType
     law: Custom
     sources: tuple[DrawSource, ...]
-    numbers: tuple[Any, ...]
+    passed: tuple[Any, ...]
     limits: tuple[Any, ...]
     tolerance: float  # in units of a value
 
@@ -298,7 +298,7 @@ class _CustomSampler(Sampler):
     ) -> None:
         """From the draws of a tile to values; `element` gives their numbers, for an error."""
         try:
-            valid = self.law.function.map(values, draws, self.numbers, self.limits)
+            valid = self.law.function.map(values, draws, self.passed, self.limits)
         except MemoryError:
             raise
         except Exception as error:  # whatever the user's function raises
@@ -328,7 +328,7 @@ class _CustomSampler(Sampler):
             shown = ", ".join(f"{name} = {draw[0]}" for name, draw in rows)
             places = [one, *draws[1:]] if draws[0].dtype == one.dtype else draws
             places[0][...] = draws[0]
-            if not self.law.function.map(one, places, self.numbers, self.limits):
+            if not self.law.function.map(one, places, self.passed, self.limits):
                 raise ValueError(
                     f"{self.law} gives element {element(n)} a value that is not a finite "
                     f"{self.dtype.name} number, from the draws {shown}: take other arguments or a "

@@ -46,6 +46,9 @@ class Sampler(ABC):
     """Draws any elements of one tensor; many threads may draw at once."""
 
     dtype: DType
+    numbers: Numbers | None = None
+    stream: Stream | None = None
+    """Of independent elements, one word each: what a device needs to draw them; None of others."""
     tolerance: float = 0.0
     """Largest difference from the values of another machine, before rounding to the dtype.
 

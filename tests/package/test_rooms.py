@@ -22,6 +22,7 @@ ROOMS = (
     "engines",
     "checkpoints",
     "plans",
+    "cuda",
     "memory",
     "automatic",
     "schemes",
@@ -114,6 +115,7 @@ DOORS = {
     "distributed": ("engines",),
     "mpi4py": ("engines",),
     "obstore": ("checkpoints/objects",),
+    "cuda": ("cuda",),
 }
 """A framework, and the rooms that alone may import it."""
 

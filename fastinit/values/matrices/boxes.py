@@ -121,7 +121,9 @@ class RenumberedSampler(Sampler):
 
     dtype: DType
     inner: Sampler
-    numbers: Callable[[Any], Any]  # from the numbers here to those of `inner`: integers or arrays
+    renumbered: Callable[
+        [Any], Any
+    ]  # from numbers here to those of `inner`
     tolerance: float
     spacing: int = 1
 
@@ -132,7 +134,7 @@ class RenumberedSampler(Sampler):
 
     def draw(self, out: Bytes, start: int) -> None:
         """Draw the run."""
-        self._draw_row(out, self.numbers(start))
+        self._draw_row(out, self.renumbered(start))
 
     def _draw_row(self, out: Bytes, first: int) -> None:
         size = self.dtype.size
@@ -143,7 +145,7 @@ class RenumberedSampler(Sampler):
 
     def between(self, start: int, count: int, dtype: DType) -> Range:
         """The ranges of the run, and where it is spaced, those of what lies between, left out."""
-        first, spacing = self.numbers(start), self.spacing
+        first, spacing = self.renumbered(start), self.spacing
         if spacing == 1:
             return self.inner.between(first, count, dtype)
         found = np.empty((2, count), dtype.numpy)
@@ -159,7 +161,7 @@ class RenumberedSampler(Sampler):
     ) -> None:
         """One call for rows whose numbers in the other sampler are equally far apart."""
         size = count * self.dtype.size
-        numbers = self.numbers(starts(start, start_step, rows))
+        numbers = self.renumbered(starts(start, start_step, rows))
         for some in _equally_apart(numbers):
             step = int(numbers[some[1]] - numbers[some[0]]) if len(some) > 1 else 0
             rest = out[some[0] * out_step : some[-1] * out_step + size]

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""What is filled on a device.  How memory is found and filled is not known here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastinit.memory.regions import Region
+from fastinit.values.samplers import Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceArray:
+    """Memory of a CUDA device, seen as an array.
+
+    Attributes:
+        pointer: the address of the element of indices 0.
+        shape: how many elements along each axis.
+        strides: bytes from an element to the next, along each axis; may be negative.
+        device: its number, as the CUDA driver counts.
+        stream: the handle of the stream on which it is filled, 0 for the default one; of the
+            device's primary context, as the streams of torch, CuPy and Numba are.
+    """
+
+    pointer: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    device: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An array to be filled with a region of a tensor, whose shape it has.
+
+    Attributes:
+        out: where the values go; no two elements share memory.
+        source: what draws the tensor, and says its dtype.
+        part: which elements of the whole tensor.
+    """
+
+    out: DeviceArray
+    source: Sampler
+    part: Region

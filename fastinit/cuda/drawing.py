@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Draws tasks on their devices: checks them, and launches what launches.py makes of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from fastinit.cuda.arrays import DeviceArray, Task
+from fastinit.cuda.devices import Device, device
+from fastinit.cuda.launches import Launch, launches
+from fastinit.values.samplers import Sampler
+
+
+def can_draw(sampler: Sampler) -> bool:
+    """Whether kernels can draw what a sampler draws.
+
+    They draw independent values, one word each.  The CPU draws matrices, formulas and custom
+    distributions.
+    """
+    return sampler.numbers is not None
+
+
+def draw(tasks: Iterable[Task]) -> None:
+    """Fill the arrays of all tasks by kernels, in the fewest launches, and wait for none of them.
+
+    Values are those of the CPU, to the last bit.  A kernel is compiled the first time it is needed,
+    in a second or less, and kept on disk.  All launches go to the streams of the arrays, in no
+    particular order; memory and streams have to stay alive until then.
+
+    Raises:
+        ImportError: cuda-bindings is not installed.
+        BackendError: kernels cannot run there (see `problem`); the driver reports an error; or a
+            stream is being captured into a CUDA graph and a kernel is not loaded yet.
+        ValueError: a task has another shape than its region, memory that is not aligned to its
+            dtype, or a sampler that only the CPU can draw.  Nothing is launched then.
+    """
+    for (number, stream), together in _by_stream(tasks).items():
+        where = device(number)
+        with where.current():
+            work = list(launches(together, where.multiprocessors))
+            _load(where, work, stream)
+            for launch in work:
+                where.launch(launch, stream)
+
+
+def prepare(tasks: Iterable[Task]) -> None:
+    """Compile and load the kernels that `draw` of the same tasks launches, and launch nothing.
+
+    After this, `draw` can be captured into a CUDA graph.
+
+    Raises:
+        ImportError, BackendError, ValueError: as `draw`.
+    """
+    for (number, stream), together in _by_stream(tasks).items():
+        where = device(number)
+        with where.current():
+            _load(where, launches(together, where.multiprocessors), stream)
+
+
+def _load(where: Device, work: Iterable[Launch], stream: int) -> None:
+    """Load every kernel first, so that nothing is launched if one cannot be."""
+    for kernel in dict.fromkeys(launch.kernel for launch in work):
+        where.load(kernel, stream)
+
+
+def _by_stream(tasks: Iterable[Task]) -> dict[tuple[int, int], list[Task]]:
+    """The tasks that have elements, by device and stream, once all are found to be valid."""
+    found: dict[tuple[int, int], list[Task]] = defaultdict(list)
+    for task in tasks:
+        check_task(task)
+        if task.part.count:
+            found[task.out.device, task.out.stream].append(task)
+    return found
+
+
+def check_task(task: Task) -> None:
+    """Raise ValueError if a task cannot be drawn on any device."""
+    out, size = task.out, task.source.dtype.size
+    if not can_draw(task.source):
+        raise ValueError(
+            "kernels draw independent values only: draw the others on the CPU, and copy them"
+        )
+    if out.shape != task.part.shape or len(out.strides) != len(out.shape):
+        raise ValueError(
+            f"an array of shape {out.shape} and strides {out.strides} does not fit a region of "
+            f"shape {task.part.shape}"
+        )
+    check_aligned(out, size)
+
+
+def check_aligned(out: DeviceArray, size: int) -> None:
+    """Raise if elements of `size` bytes do not lie at multiples of it, as a device needs."""
+    steps: Sequence[int] = [s for s, dim in zip(out.strides, out.shape, strict=True) if dim > 1]
+    if out.pointer % size or any(step % size for step in steps):
+        raise ValueError(
+            f"out has address {out.pointer:#x} and strides {out.strides}: a device needs its "
+            f"elements of {size} bytes at multiples of {size}; pass an aligned array"
+        )

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""From tasks to the fewest launches.  Nothing here calls the driver.
+
+Runs of equal numbers, dtype and seed are jobs of one launch, whatever tensors they belong to.  The
+sizes of grids were measured on an H100 (docs/gpu.md): enough blocks of threads for each
+multiprocessor to have several, few enough for each to keep its table for many passes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fastinit.cuda import parameters
+from fastinit.cuda.arrays import Task
+from fastinit.cuda.cuts import Run, RunRows, Scattered, cut
+from fastinit.numerics.dtypes import DType
+from fastinit.values.numbers import Numbers
+
+THREADS = 256
+"""Threads of a block: FI_THREADS."""
+
+BLOCKS_PER_MULTIPROCESSOR = 32
+
+MOST_GRID_ROWS = 65535
+"""The driver's limit for the second axis of a grid; a kernel strides over further rows."""
+
+GROUPS, SHORT_GROUPS = 4, 1
+"""Philox blocks that a thread makes in a pass: V_GROUPS, as usual and for short rows."""
+
+
+class Kernel(NamedTuple):
+    """One kernel of the text, and how it is compiled."""
+
+    cut: str
+    numbers: str
+    dtype: str
+    groups: int
+
+    @property
+    def symbol(self) -> str:
+        """Its name in the compiled code."""
+        return f"{self.cut}_{self.numbers}_{self.dtype}"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One launch: of a kernel, on a grid of blocks of threads, with parameters."""
+
+    kernel: Kernel
+    grid: tuple[int, int]
+    arguments: tuple[Any, ...]
+
+
+class Law(NamedTuple):
+    """What the runs of one launch have in common."""
+
+    numbers: Numbers
+    dtype: DType
+    seed: int
+
+    def kernel(self, cut: str, groups: int = GROUPS) -> Kernel:
+        """The kernel that draws it."""
+        name = parameters.kernel_name(self.numbers, self.dtype)
+        return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", groups)
+
+
+def launches(tasks: Iterable[Task], multiprocessors: int) -> Iterator[Launch]:
+    """The launches that fill the arrays of all tasks, which are of one device and stream."""
+    most = BLOCKS_PER_MULTIPROCESSOR * multiprocessors
+    runs: dict[Law, list[tuple[int, Run]]] = defaultdict(list)
+    for task in tasks:
+        numbers, stream, dtype = task.source.numbers, task.source.stream, task.source.dtype
+        assert numbers is not None, "checked by draw"
+        assert stream is not None
+        law, subsequence = Law(numbers, dtype, stream.seed), stream.subsequence
+        for piece in cut(task.out, task.part, dtype):
+            if isinstance(piece, Run):
+                runs[law].append((subsequence, piece))
+            elif isinstance(piece, RunRows):
+                yield _of_rows(law, subsequence, piece, most)
+            else:
+                yield _of_scattered(law, subsequence, piece, most)
+    for law, together in runs.items():
+        for first in range(0, len(together), parameters.MOST_JOBS):
+            yield _of_runs(law, together[first : first + parameters.MOST_JOBS], most)
+
+
+def _pass_size(dtype: DType, groups: int) -> int:
+    """Elements that a block of threads makes at a time."""
+    return THREADS * groups * (2 if dtype.name == "float64" else 4)
+
+
+def _passes(start: int, count: int, dtype: DType, groups: int) -> int:
+    """Passes over a run, the first of which begins with the Philox block of its first element."""
+    skip = start % (2 if dtype.name == "float64" else 4)
+    return -(-(count + skip) // _pass_size(dtype, groups))
+
+
+def _of_rows(law: Law, subsequence: int, piece: RunRows, most: int) -> Launch:
+    short = piece.rows > 1 and piece.count < _pass_size(law.dtype, GROUPS)
+    groups = SHORT_GROUPS if short else GROUPS
+    side = min(piece.rows, most, MOST_GRID_ROWS)
+    passes = _passes(piece.start, piece.count, law.dtype, groups)
+    spec = parameters.spec(law.numbers, law.seed, subsequence)
+    arguments = ctypes.c_void_p(piece.pointer), parameters.rows(piece), spec
+    return Launch(law.kernel("rows", groups), (min(passes, max(1, most // side)), side), arguments)
+
+
+def _of_scattered(law: Law, subsequence: int, piece: Scattered, most: int) -> Launch:
+    spec = parameters.spec(law.numbers, law.seed, subsequence)
+    arguments = ctypes.c_void_p(piece.pointer), parameters.axes(piece), spec
+    blocks = min(most, -(-piece.total // THREADS))
+    return Launch(law.kernel("scattered"), (blocks, 1), arguments)
+
+
+def _of_runs(law: Law, runs: Sequence[tuple[int, Run]], most: int) -> Launch:
+    """A launch of one run, or of several as jobs, each with blocks in proportion to its passes."""
+    if len(runs) == 1:
+        subsequence, run = runs[0]
+        return _of_rows(law, subsequence, RunRows(run.pointer, run.start, 0, run.count, 1, 0), most)
+    jobs = parameters.JobsParameter(count=len(runs))
+    jobs.spec = parameters.spec(law.numbers, law.seed, 0)
+    passes = [_passes(run.start, run.count, law.dtype, GROUPS) for _, run in runs]
+    total, blocks = sum(passes), 0
+    for job, (subsequence, run), own in zip(jobs.job, runs, passes, strict=False):
+        job.out, job.start, job.count = run.pointer, run.start, run.count
+        job.subsequence, job.first = subsequence, blocks
+        blocks += min(own, -(-own * most // total))
+    jobs.blocks = blocks
+    return Launch(law.kernel("jobs"), (blocks, 1), (jobs,))
