@@ -28,6 +28,7 @@ from saving import save
 import fastinit
 from fastinit import cuda
 from fastinit.bench import measure
+from fastinit.cuda import choice
 
 TESTS = Path(__file__).parents[1] / "tests"
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -156,6 +157,7 @@ def model_line(row: Mapping[str, Any]) -> str:
 
 def measured(options: argparse.Namespace, scale: Scale, fill_bytes: Memset) -> dict[str, Any]:
     """The bits, then the speed."""
+    os.environ[choice.CUDA_VARIABLE] = "kernels"  # a copy from the CPU must not be measured
     device = torch.device("cuda", options.device)
     found: dict[str, Any] = {"machine": measure.header()}
     found["card"] = {"card": "none: CPU tensors stand in"} if options.toy else card(device)
@@ -189,7 +191,6 @@ def main() -> int:
     parser.add_argument("--toy", action="store_true", help="only see that it runs, without a card")
     parser.add_argument("--json")
     options = parser.parse_args()
-    os.environ["FASTINIT_CUDA"] = "kernels"  # a copy from the CPU must not be measured
     if options.toy:
         with stand_ins():
             found = measured(options, TOY, lambda out, byte: out.fill_(byte))

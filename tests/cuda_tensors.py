@@ -68,8 +68,8 @@ class Cards:
         """A function that makes a tensor, and on a device of CUDA makes a stand-in."""
 
         def make(*arguments, device=None, pin_memory=False, **options):
-            wanted = None if device is None else torch.device(device)
-            if wanted is None or wanted.type != "cuda":
+            wanted = torch.get_default_device() if device is None else torch.device(device)
+            if wanted.type != "cuda":
                 return function(*arguments, device=device, **options)
             tensor = function(*arguments, device="cpu", **options)
             return self.put(tensor, torch.device("cuda", wanted.index or 0))

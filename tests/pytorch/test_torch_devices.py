@@ -202,12 +202,14 @@ def freed(tensor):
     return tensor
 
 
-def test_launches_go_to_the_current_stream_of_the_tensors_device(cards, drawn, monkeypatch):
-    monkeypatch.setattr(cuda, "draw", lambda tasks: drawn.append(list(tasks)))
-    cards.streams.update({0: 71, 1: 82})
-    for device in ("cuda:1", "cuda:0"):
-        fi.fill(torch.empty(5, device=device), "normal(1)", seed=0, name="w")
-    assert [(task.out.device, task.out.stream) for (task,) in drawn] == [(1, 82), (0, 71)]
+def test_launches_go_to_the_current_stream_of_the_tensors_device():
+    two = fake_driver.Card(), fake_driver.Card()
+    with fake_driver.installed(*two) as driver, cuda_tensors.pretended() as cards:
+        cards.streams.update({0: 71, 1: 82})
+        driver.streams.update({71: 0, 82: 1})
+        for device in ("cuda:1", "cuda:0"):
+            fi.fill(torch.empty(5, device=device), "normal(1)", seed=0, name="w")
+        assert [(one.device, one.stream) for one in driver.launched] == [(1, 82), (0, 71)]
 
 
 def test_init_draws_on_the_device(cards, drawn):
@@ -241,16 +243,23 @@ def test_the_cpu_draws_where_kernels_are_not_wanted(cards, drawn, copied, monkey
     assert torch.equal(tensor.cpu(), torch.from_numpy(fi.array(7, "normal(1)", seed=0, name="w")))
 
 
-def test_a_device_that_cannot_is_an_error_if_kernels_are_asked_for(cards, copied, monkeypatch):
-    def refuse(device):
-        raise BackendError("FASTINIT_CUDA=kernels: they cannot run")
-
-    monkeypatch.setattr(cuda, "decide", refuse)
-    tensor = torch.zeros(7, device="cuda")
-    with pytest.raises(BackendError, match="they cannot run"):
-        fi.fill(tensor, "normal(1)", seed=0, name="w")
-    assert not tensor.cpu().any()
-    assert not copied
+def test_a_device_that_is_too_old_is_copied_to_unless_kernels_are_asked_for(copied, monkeypatch):
+    monkeypatch.setattr(copies, "_pinned", copies._pageable)
+    old = fake_driver.Card(architecture=70)
+    with fake_driver.installed(old), cuda_tensors.pretended():
+        tensor = torch.zeros(7, device="cuda")
+        with monkeypatch.context() as patch:
+            patch.setenv("FASTINIT_CUDA", "kernels")
+            with pytest.raises(BackendError, match=r"^FASTINIT_CUDA=kernels: they cannot run on"):
+                fi.fill(tensor, "normal(1)", seed=0, name="w")
+        assert not tensor.cpu().any()
+        assert not copied
+        with pytest.warns(BackendWarning, match="^the CPU draws the values of CUDA device 0"):
+            fi.fill(tensor, "normal(1)", seed=0, name="w")
+        fi.fill(tensor, "normal(1)", seed=0, name="w")  # says it once
+        assert len(copied) == 2
+        wanted = torch.from_numpy(fi.array(7, "normal(1)", seed=0, name="w"))
+        assert torch.equal(tensor.cpu(), wanted)
 
 
 def test_no_copy_is_captured_into_a_graph(cards, drawn):
