@@ -166,7 +166,7 @@ def measured(options: argparse.Namespace, scale: Scale, fill_bytes: Memset) -> d
     if options.only != "bits":
         found["fills"] = device_speed.fills(device, scale.count, scale.rounds, fill_bytes)
         found["layouts"] = device_speed.layouts(device, scale.count, scale.rounds)
-        found["small"] = device_speed.small(device, scale.times)
+        found["small"] = device_speed.small(device, scale.count, scale.times)
         rounds = min(scale.rounds, 3)
         found["models"] = [
             row for name in scale.models for row in device_speed.model(device, name, rounds)

@@ -23,12 +23,11 @@ class Batch:
     tensor that the block has put into a module is left without values.
     """
 
-    __slots__ = ("_held", "_tasks")
+    __slots__ = ("_added",)
 
     def __init__(self) -> None:
-        self._tasks: list[cuda.Task] = []
-        self._held: list[torch.Tensor] = []
-        """The tensors of the tasks, whose memory must not be freed before it is drawn."""
+        self._added: list[tuple[cuda.Task, torch.Tensor]] = []
+        """Each task with its tensor, whose memory must not be freed before it is drawn."""
 
     def add(self, tensor: torch.Tensor, source: Sampler, part: Region, workers: int) -> None:
         """Draw the region `part` into `tensor`, which has its shape, on the current stream.
@@ -36,8 +35,8 @@ class Batch:
         The stream is the one that is current now.  `workers` is for what draws on the CPU.
         """
         if part.count:
-            self._tasks.append(cuda.Task(array_on_device(tensor), source, part))
-            self._held.append(tensor.detach())
+            task = cuda.Task(array_on_device(tensor), source, part)
+            self._added.append((task, tensor.detach()))
 
     def draw(self) -> None:
         """Draw everything that was added; nothing waits for the devices.
@@ -45,11 +44,9 @@ class Batch:
         The memory may be freed afterwards: torch gives it to nothing that runs before the launches
         on the same stream.
         """
-        tasks, held = self._tasks, self._held
-        self._tasks, self._held = [], []
-        if tasks:
-            cuda.draw(tasks)
-        held.clear()
+        if self._added:
+            added, self._added = self._added, []
+            cuda.draw(task for task, _ in added)
 
     def __enter__(self) -> Batch:
         return self

@@ -201,9 +201,11 @@ def _fill(
             arrays.check_apart(tuple(local.shape), local.stride())
         work.append((_target(local, dtype), part, arrays.workers_for(part, threads)))
     source = sampler(scheme, dims, checked(seed, name), dtype)
-    ways = [_way(target, source, batch) for target, _, _ in work]
+    if not work:
+        return
+    draw = _way(work[0][0], source, batch)  # all parts are on one device
     try:
-        for draw, (target, part, workers) in zip(ways, work, strict=True):
+        for target, part, workers in work:
             draw(target, source, part, workers)
     finally:
         torch.autograd.graph.increment_version(tensor)
