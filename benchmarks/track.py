@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import saving
-from tracking import comparison, instructions, machine, results, runs
+from tracking import comparison, device, instructions, machine, results, runs
 from tracking.comparison import Line
 from tracking.results import HISTORY, Results, TrackingError
 
@@ -121,7 +121,7 @@ def save_command(options: argparse.Namespace) -> int:
     path = options.history / f"{options.name}.json"
     if path.exists() and not options.replace:
         raise TrackingError(f"{path} is there already: pass another name, or --replace")
-    tool = instructions.missing()
+    tool = instructions.missing() or device.missing()
     if tool:
         raise TrackingError(f"a release has counts too, but {tool} is not in this machine")
     now = runs.best(runs.Options(), comparison.REPEATS)

@@ -32,6 +32,7 @@ ROOM = 64
 INFINITY = float("inf")
 CASES: dict[str, distributions.Independent] = {
     "uniform": distributions.Uniform(-0.05, 0.05),
+    "uniform inside": distributions.Uniform(-0.5, 0.5),
     "uniform odd": distributions.Uniform(-1.0, 0.3333),
     "uniform from 0": distributions.Uniform(0.0, 1.0),
     "uniform to 0": distributions.Uniform(-1.0, 0.0),
@@ -116,7 +117,7 @@ def _inside(numbers: Numbers, dtype: DType) -> bool:
 
 # ---- parameters ---------------------------------------------------------------------------------
 
-FLOATS = {"shift", "scale", "low", "high", "base", "slope"}
+FLOATS = {f"fi_spec.{name}" for name in ("shift", "scale", "low", "high", "base", "slope")}
 
 
 @cache
@@ -129,15 +130,16 @@ def packed(structure: str, **members: Any) -> Bytes:
     _, size = _layout()[structure]
     found = np.zeros(size, np.uint8)
     for name, value in members.items():
-        offset, size = _layout()[f"{structure}.{name}"]
-        found[offset : offset + size] = np.frombuffer(_bytes(name, value, size), np.uint8)
+        member = f"{structure}.{name}"
+        offset, size = _layout()[member]
+        found[offset : offset + size] = np.frombuffer(_bytes(member, value, size), np.uint8)
     return found
 
 
-def _bytes(name: str, value: Any, size: int) -> bytes:
+def _bytes(member: str, value: Any, size: int) -> bytes:
     if isinstance(value, np.ndarray):
-        return value.tobytes().ljust(size, b"\0")
-    if name in FLOATS:
+        return value.tobytes()
+    if member in FLOATS:
         values = value if isinstance(value, tuple) else (value,)
         return struct.pack(f"{len(values)}d", *values)
     return int(value).to_bytes(size, "little", signed=value < 0)

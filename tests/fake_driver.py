@@ -311,8 +311,7 @@ class _Module(ModuleType):
             failure = self._fake.fails.get(name)
             if isinstance(failure, BaseException):
                 raise failure
-            found = function(*arguments)
-            return found if failure is None else (failure, *[None] * (len(found) - 1))
+            return function(*arguments) if failure is None else (failure,)
 
         called.__name__ = name
         return called

@@ -10,7 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tracking.results import CYCLES, INSTRUCTIONS, NUMPY, TIMES, ZEROS, Results, Row, TrackingError
+from tracking.results import (
+    CYCLES,
+    DEVICE_INSTRUCTIONS,
+    INSTRUCTIONS,
+    NUMPY,
+    TIMES,
+    ZEROS,
+    Results,
+    Row,
+    TrackingError,
+)
 
 GATE = 10.0
 """Percent a timed row may lose."""
@@ -95,6 +105,8 @@ def gate_of(
         if same("architecture", "compiler", "valgrind"):
             return INSTRUCTION_GATE, ""
         return None, "another compiler or valgrind"
+    if unit == DEVICE_INSTRUCTIONS:
+        return (INSTRUCTION_GATE, "") if same("nvrtc") else (None, "another NVRTC")
     if unit == TIMES + NUMPY and _numpy(old) != _numpy(new):
         return None, "another NumPy"
     if unit == CYCLES:
@@ -142,7 +154,10 @@ def _gate(key: str, old: Results, new: Results, gate: float) -> tuple[float | No
 
 
 def _lacks(row: Row, old: Results, new: Results) -> bool:
-    """Whether the row is of an instruction set that the old machine has and the new has not."""
+    """Whether the row is of an instruction set that the old machine has and the new has not.
+
+    A device's is counted, not run: a machine has it if the tools for that are there.
+    """
     before, now = (str(some.machine.get("available", "")).split() for some in (old, new))
     return row.group.split()[-1] in set(before) - set(now)
 

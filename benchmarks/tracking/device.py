@@ -8,36 +8,38 @@ cuda-bindings come from packages: `pip install -e '.[cuda]' 'nvidia-cuda-nvdisas
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tracking.results import INSTRUCTIONS, Row, TrackingError
+from tracking.results import DEVICE_INSTRUCTIONS, Row, TrackingError
 
 SOURCES = Path(__file__).parents[2] / "src_c"
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 """One of each generation that CUDA 13 compiles for."""
 
 COUNTED = "sm_90"
-KERNELS = {
-    "uniform": "FI_UNIFORM_INSIDE",
-    "uniform, clamped": "FI_UNIFORM",
-    "normal": "FI_NORMAL",
-    "clipped": "FI_CLIPPED",
-    "truncated -2..2": "FI_SYMMETRIC",
-    "truncated -1..2": "FI_TRUNCATED",
-}
-DTYPES = {
-    "float32": "FI_FLOAT32",
-    "bfloat16": "FI_BFLOAT16",
-    "float16": "FI_FLOAT16",
-    "float8_e4m3fn": "FI_FLOAT8_E4M3FN",
-}
+KERNELS = (
+    ("uniform", "float32", "FI_UNIFORM_INSIDE"),
+    ("uniform, clamped", "float32", "FI_UNIFORM"),
+    ("normal", "float32", "FI_NORMAL"),
+    ("clipped", "float32", "FI_CLIPPED"),
+    ("truncated -2..2", "float32", "FI_SYMMETRIC"),
+    ("truncated -1..2", "float32", "FI_TRUNCATED"),
+    ("uniform", "bfloat16", "FI_UNIFORM_INSIDE"),
+    ("normal", "bfloat16", "FI_NORMAL"),
+    ("truncated -2..2", "bfloat16", "FI_SYMMETRIC"),
+    ("normal", "float16", "FI_NORMAL"),
+    ("normal", "float8_e4m3fn", "FI_NORMAL"),
+)
+"""What is counted: distribution, dtype, and the constant of the kernel in C."""
+
 GROUP = f"instructions {COUNTED}"
 PASS_VALUES = 16
 """Of a thread: 4 blocks of 4."""
@@ -107,23 +109,34 @@ def _taken(size_of: Any, take: Any, program: Any) -> bytes:
     return found
 
 
-def rows(twice: str | None = None) -> list[Row]:
-    """Compile and count the important kernels.
+def version() -> str | None:
+    """That of NVRTC, on which the counts depend; None if nothing can be counted here."""
+    if missing():
+        return None
+    _, *numbers = nvrtc().nvrtcVersion()
+    return ".".join(map(str, numbers))
+
+
+def rows(wants: Callable[[str], bool], twice: str | None = None) -> list[Row]:
+    """Compile and count kernels.
 
     Args:
-        twice: the count of kernels whose key contains this is doubled: a loss made on purpose.
+        wants: whether a row of this key is asked for.
+        twice: the count of a kernel whose key contains this is doubled: a loss made on purpose.
     """
     found = []
-    for dtype, code in DTYPES.items():
-        for kernel, constant in KERNELS.items():
-            name = f"{kernel} {dtype}"
-            figure = instructions(constant, code) / PASS_VALUES
-            if twice and twice in f"{GROUP}: {name}":
+    for distribution, dtype, kernel in KERNELS:
+        key = f"{GROUP}: {distribution} {dtype}"
+        if wants(key):
+            figure = instructions(kernel, f"FI_{dtype.upper()}") / PASS_VALUES
+            if twice and twice in key:
                 figure *= 2
-            found.append(Row(GROUP, name, INSTRUCTIONS, figure, (figure, figure), 0))
+            name = f"{distribution} {dtype}"
+            found.append(Row(GROUP, name, DEVICE_INSTRUCTIONS, figure, (figure, figure), 0))
     return found
 
 
+@functools.cache
 def instructions(kernel: str, dtype: str, architecture: str = COUNTED) -> int:
     """What a thread executes for a full pass of a row."""
     code = compiled(architecture, f"-DFI_ONLY=FI_ROWS({kernel},{dtype})")

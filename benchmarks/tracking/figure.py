@@ -32,6 +32,7 @@ PANELS = (
     ("memory", ("",)),
     ("instructions scalar", ("words", "float32")),
     ("instructions scalar", ("normal",)),
+    ("instructions sm_90", ("",)),
     ("calls", ("",)),
     ("custom", ("",)),
     ("dtypes", ("normal",)),

@@ -14,6 +14,7 @@ from typing import Any
 from fastinit.backends import instruction_sets
 from fastinit.bench import measure
 from fastinit.machine import parallel
+from tracking import device
 
 COMPILER = os.environ.get("CC", "gcc")
 KIND = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
@@ -26,13 +27,20 @@ def describe() -> dict[str, Any]:
         **measure.header(("numpy",)),
         "architecture": platform.machine(),
         "microarchitecture": microarchitecture(),
-        "available": " ".join(instruction_sets.available()),
+        "available": " ".join(available()),
         "files": files()[0],
         "threads": parallel.thread_count(),
         "load": round(os.getloadavg()[0], 1),
         "compiler": version_of(COMPILER),
         "valgrind": version_of("valgrind"),
+        "nvrtc": device.version(),
     }
+
+
+def available() -> list[str]:
+    """The instruction sets that have rows here: the processor's, and a device's that is counted."""
+    counted = [] if device.missing() else [device.COUNTED]
+    return [*instruction_sets.available(), *counted]
 
 
 def microarchitecture() -> str:

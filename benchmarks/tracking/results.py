@@ -18,6 +18,7 @@ HISTORY = Path(__file__).parents[1] / "history"
 
 CYCLES = "cycles per sample"
 INSTRUCTIONS = "instructions per sample"
+DEVICE_INSTRUCTIONS = "device instructions per sample"
 TIMES = "times "
 """Every other unit is the time of something else that ran next to it: "times memset"."""
 NUMPY, ZEROS = "NumPy", "zeros written"
@@ -35,7 +36,7 @@ class Row:
     Attributes:
         group: the heading it stands under, such as "kernels avx512".
         name: what it is of, such as "normal float32".
-        unit: `CYCLES`, `INSTRUCTIONS` or "times ..." of what ran next to it.
+        unit: `CYCLES`, `INSTRUCTIONS`, `DEVICE_INSTRUCTIONS` or "times ..." of what ran next to it.
         figure: one thread: the least time of all rounds by the least of the yardstick; all
             threads: the median of the rounds' own ratios; or a count.
         quartiles: the first and the third of the rounds' own ratios: how quiet the machine was.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One run: the timed rows from pytest-benchmark, the counted ones from callgrind."""
+"""One run: the timed rows from pytest-benchmark, the counted ones from callgrind and nvdisasm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import fastinit
-from tracking import instructions, machine
+from tracking import device, instructions, machine
 from tracking.results import Results, Row, TrackingError
 
 HERE = Path(__file__).parent
@@ -123,11 +123,18 @@ def _digits(figure: float) -> float:
 
 def counted(options: Options) -> list[Row]:
     """The rows of counts; none, with a word of it, where a tool is missing."""
-    if options.rows and not any("instructions" in text for text in options.rows):
+    texts = [text for text in options.rows if "instructions" in text]
+    if options.rows and not texts:
         return []
-    tool = instructions.missing()
-    if tool:
+    rows = []
+    if texts and all(device.GROUP in text for text in texts):
+        pass  # none of these is a kernel of the processor
+    elif tool := instructions.missing():
         print(f"instructions are not counted: {tool} is not in this machine", file=sys.stderr)
-        return []
-    rows = instructions.rows(options.flags, options.twice)
+    else:
+        rows += instructions.rows(options.flags, options.twice)
+    if tool := device.missing():
+        print(f"{device.GROUP} are not counted: {tool} is not in this machine", file=sys.stderr)
+    else:
+        rows += device.rows(options.wants, options.twice)
     return [row for row in rows if options.wants(row.key)]

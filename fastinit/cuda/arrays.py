@@ -30,7 +30,7 @@ class DeviceArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class DeviceTask:
     """An array to be filled with a region of a tensor, whose shape it has.
 
     Attributes:

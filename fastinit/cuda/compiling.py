@@ -75,7 +75,7 @@ def compiled(text: Text, options: tuple[str, ...]) -> bytes:
 
 def _bytes(size: Callable[..., Any], content: Callable[..., Any], program: Any) -> bytes:
     """What a pair of NVRTC's functions gives."""
-    found = b" " * called(size(program), size.__name__)
+    found: bytes = b" " * called(size(program), size.__name__)
     called(content(program, found), content.__name__)  # it writes into them
     return found
 

@@ -17,7 +17,9 @@ from fastinit.cuda.devices import check_capture, device
 from fastinit.cuda.requirement import called, loaded
 from fastinit.memory import arrays
 from fastinit.memory.regions import Region, boxes
-from fastinit.values.samplers import Bytes, Sampler
+from fastinit.values.samplers import Sampler
+
+PinnedBuffer = npt.NDArray[np.uint8]
 
 PINNED_SIZE = 2**26
 """Bytes drawn at a time: enough that starting threads and copies takes no time."""
@@ -69,14 +71,14 @@ def check_dense(out: DeviceArray, strides: list[int], shape: tuple[int, ...], si
         size *= dim
 
 
-def _copy(place: int, buffer: Bytes, stream: int) -> None:
+def _copy(place: int, buffer: PinnedBuffer, stream: int) -> None:
     driver = loaded().driver
     where = driver.CUdeviceptr(place), buffer.ctypes.data, buffer.nbytes, driver.CUstream(stream)
     called(driver.cuMemcpyHtoDAsync(*where), "cuMemcpyHtoDAsync")
 
 
 @contextmanager
-def _pinned(size: int, stream: int) -> Iterator[Iterator[npt.NDArray[np.uint8]]]:
+def _pinned(size: int, stream: int) -> Iterator[Iterator[PinnedBuffer]]:
     """Two pinned buffers in turn, each when the copy from it has ended; at the end, so have all."""
     driver = loaded().driver
     check_capture(stream, "copy values from the CPU")
@@ -96,9 +98,9 @@ def _pinned(size: int, stream: int) -> Iterator[Iterator[npt.NDArray[np.uint8]]]
 
 def _in_turn(
     pointers: list[int], events: list[object], size: int, stream: int
-) -> Iterator[npt.NDArray[np.uint8]]:
+) -> Iterator[PinnedBuffer]:
     driver = loaded().driver
     for turn in itertools.cycle(range(2)):
         called(driver.cuEventSynchronize(events[turn]), "cuEventSynchronize")  # at once if unused
-        yield np.frombuffer((ctypes.c_uint8 * size).from_address(pointers[turn]), np.uint8)
+        yield np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(pointers[turn]))
         called(driver.cuEventRecord(events[turn], driver.CUstream(stream)), "cuEventRecord")

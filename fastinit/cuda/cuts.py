@@ -30,7 +30,7 @@ LEAST_PER_LAUNCH = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class DeviceRun:
     """`count` elements from number `start` on that lie side by side from `pointer` on.
 
     Their block numbers have the same upper 32 bits.
@@ -42,7 +42,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRows:
+class DeviceRows:
     """`rows` such runs, `out_step` bytes and `start_step` elements apart."""
 
     pointer: int
@@ -54,7 +54,7 @@ class RunRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Scattered:
+class DeviceAxes:
     """Elements along axes, those with the smallest stride in memory first."""
 
     pointer: int
@@ -67,10 +67,10 @@ class Scattered:
         return math.prod(axis.count for axis, _ in self.axes)
 
 
-Piece = Run | RunRows | Scattered
+DevicePiece = DeviceRun | DeviceRows | DeviceAxes
 
 
-def cut(out: DeviceArray, part: Region, dtype: DType) -> Iterator[Piece]:
+def cut(out: DeviceArray, part: Region, dtype: DType) -> Iterator[DevicePiece]:
     """The pieces of the region `part`, which has the shape of `out`, in memory of `dtype`."""
     if part.count == 0:
         return
@@ -103,7 +103,7 @@ def _stride(axis: Strided) -> int:
 
 def _rows(
     pointer: int, start: int, outer: Sequence[Strided], count: int, dtype: DType
-) -> Iterator[Piece]:
+) -> Iterator[DevicePiece]:
     """Rows of `count` elements along the axes `outer`."""
     if not outer:
         yield from _runs(pointer, start, count, dtype)
@@ -130,14 +130,14 @@ def _corners(pointer: int, start: int, axes: Sequence[Strided]) -> Iterator[tupl
 
 def _uncrossed(
     pointer: int, start: int, rows: Strided, count: int, dtype: DType
-) -> Iterator[Run | RunRows]:
+) -> Iterator[DeviceRun | DeviceRows]:
     """Rows whose block numbers each have the same upper 32 bits; other rows are runs."""
     axis, stride = rows
     first = 0
     for row in [*_crossing(start, axis, count, blocks_apart(dtype)), axis.count]:
         place, number = pointer + first * stride, start + first * axis.step
         if row > first:
-            yield RunRows(place, number, axis.step, count, row - first, stride)
+            yield DeviceRows(place, number, axis.step, count, row - first, stride)
         if row < axis.count:
             yield from _runs(pointer + row * stride, start + row * axis.step, count, dtype)
         first = row + 1
@@ -155,21 +155,21 @@ def _crossing(start: int, rows: Axis, count: int, apart: int) -> list[int]:
     return [row for row, first in firsts if first // apart != (first + count - 1) // apart]
 
 
-def _runs(pointer: int, start: int, count: int, dtype: DType) -> Iterator[Run]:
+def _runs(pointer: int, start: int, count: int, dtype: DType) -> Iterator[DeviceRun]:
     """A run, cut where the upper 32 bits of the block number change."""
     apart, end = blocks_apart(dtype), start + count
     while start < end:
         some = min(end - start, apart - start % apart)
-        yield Run(pointer, start, some)
+        yield DeviceRun(pointer, start, some)
         pointer, start = pointer + some * dtype.size, start + some
 
 
-def _scattered(pointer: int, start: int, grid: Sequence[Strided]) -> Iterator[Scattered]:
+def _scattered(pointer: int, start: int, grid: Sequence[Strided]) -> Iterator[DeviceAxes]:
     """Pieces of at most `MOST_SCATTERED` elements and `MOST_SCATTERED_AXES` axes."""
     axes = sorted(grid, key=_stride)
     total = math.prod(axis.count for axis, _ in axes)
     if len(axes) <= MOST_SCATTERED_AXES and total <= MOST_SCATTERED:
-        yield Scattered(pointer, start, tuple(axes))
+        yield DeviceAxes(pointer, start, tuple(axes))
         return
     if len(axes) > MOST_SCATTERED_AXES:
         most, outer = 1, min(axes, key=lambda axis: axis[0].count)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from fastinit.cuda.arrays import DeviceArray, Task
+from fastinit.cuda.arrays import DeviceArray, DeviceTask
 from fastinit.cuda.devices import Device, device
 from fastinit.cuda.launches import Launch, launches
 from fastinit.values.samplers import Sampler
@@ -21,7 +21,7 @@ def can_draw(sampler: Sampler) -> bool:
     return sampler.numbers is not None
 
 
-def draw(tasks: Iterable[Task]) -> None:
+def draw(tasks: Iterable[DeviceTask]) -> None:
     """Fill the arrays of all tasks by kernels, in the fewest launches, and wait for none of them.
 
     Values are those of the CPU, to the last bit.  A kernel is compiled the first time it is needed,
@@ -44,7 +44,7 @@ def draw(tasks: Iterable[Task]) -> None:
                 where.launch(launch, stream)
 
 
-def prepare(tasks: Iterable[Task]) -> None:
+def prepare(tasks: Iterable[DeviceTask]) -> None:
     """Compile and load the kernels that `draw` of the same tasks launches, and launch nothing.
 
     After this, `draw` can be captured into a CUDA graph.
@@ -64,9 +64,9 @@ def _load(where: Device, work: Iterable[Launch], stream: int) -> None:
         where.load(kernel, stream)
 
 
-def _by_stream(tasks: Iterable[Task]) -> dict[tuple[int, int], list[Task]]:
+def _by_stream(tasks: Iterable[DeviceTask]) -> dict[tuple[int, int], list[DeviceTask]]:
     """The tasks that have elements, by device and stream, once all are found to be valid."""
-    found: dict[tuple[int, int], list[Task]] = defaultdict(list)
+    found: dict[tuple[int, int], list[DeviceTask]] = defaultdict(list)
     for task in tasks:
         check_task(task)
         if task.part.count:
@@ -74,7 +74,7 @@ def _by_stream(tasks: Iterable[Task]) -> dict[tuple[int, int], list[Task]]:
     return found
 
 
-def check_task(task: Task) -> None:
+def check_task(task: DeviceTask) -> None:
     """Raise ValueError if a task cannot be drawn on any device."""
     out, size = task.out, task.source.dtype.size
     if not can_draw(task.source):

@@ -17,7 +17,7 @@ from fastinit.cuda.launches import Kernel
 from fastinit.cuda.text import text
 from fastinit.machine import kept_files
 
-BESIDE = Path(__file__).parent / "__pycache__"
+CODE_FOLDER = Path(__file__).parent / "__pycache__"
 
 
 def code_for(kernel: Kernel, architecture: int) -> bytes:
@@ -48,7 +48,7 @@ def path_of(kernel: Kernel, target: str, options: tuple[str, ...]) -> Path | Non
 
 def folder() -> Path | None:
     """Where files are kept; None if there is no place for them."""
-    for candidate in (BESIDE, _users_cache()):
+    for candidate in (CODE_FOLDER, _users_cache()):
         if candidate is not None and _writable(candidate):
             return candidate
     return None

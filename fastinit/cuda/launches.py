@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastinit.cuda import parameters
-from fastinit.cuda.arrays import Task
-from fastinit.cuda.cuts import Run, RunRows, Scattered, cut
+from fastinit.cuda.arrays import DeviceTask
+from fastinit.cuda.cuts import DeviceAxes, DeviceRows, DeviceRun, cut
 from fastinit.numerics.dtypes import DType
 from fastinit.values.numbers import Numbers
 
@@ -68,19 +68,19 @@ class Law(NamedTuple):
         return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", groups)
 
 
-def launches(tasks: Iterable[Task], multiprocessors: int) -> Iterator[Launch]:
+def launches(tasks: Iterable[DeviceTask], multiprocessors: int) -> Iterator[Launch]:
     """The launches that fill the arrays of all tasks, which are of one device and stream."""
     most = BLOCKS_PER_MULTIPROCESSOR * multiprocessors
-    runs: dict[Law, list[tuple[int, Run]]] = defaultdict(list)
+    runs: dict[Law, list[tuple[int, DeviceRun]]] = defaultdict(list)
     for task in tasks:
         numbers, stream, dtype = task.source.numbers, task.source.stream, task.source.dtype
         assert numbers is not None, "checked by draw"
         assert stream is not None
         law, subsequence = Law(numbers, dtype, stream.seed), stream.subsequence
         for piece in cut(task.out, task.part, dtype):
-            if isinstance(piece, Run):
+            if isinstance(piece, DeviceRun):
                 runs[law].append((subsequence, piece))
-            elif isinstance(piece, RunRows):
+            elif isinstance(piece, DeviceRows):
                 yield _of_rows(law, subsequence, piece, most)
             else:
                 yield _of_scattered(law, subsequence, piece, most)
@@ -100,7 +100,7 @@ def _passes(start: int, count: int, dtype: DType, groups: int) -> int:
     return -(-(count + skip) // _pass_size(dtype, groups))
 
 
-def _of_rows(law: Law, subsequence: int, piece: RunRows, most: int) -> Launch:
+def _of_rows(law: Law, subsequence: int, piece: DeviceRows, most: int) -> Launch:
     short = piece.rows > 1 and piece.count < _pass_size(law.dtype, GROUPS)
     groups = SHORT_GROUPS if short else GROUPS
     side = min(piece.rows, most, MOST_GRID_ROWS)
@@ -110,18 +110,20 @@ def _of_rows(law: Law, subsequence: int, piece: RunRows, most: int) -> Launch:
     return Launch(law.kernel("rows", groups), (min(passes, max(1, most // side)), side), arguments)
 
 
-def _of_scattered(law: Law, subsequence: int, piece: Scattered, most: int) -> Launch:
+def _of_scattered(law: Law, subsequence: int, piece: DeviceAxes, most: int) -> Launch:
     spec = parameters.spec(law.numbers, law.seed, subsequence)
     arguments = ctypes.c_void_p(piece.pointer), parameters.axes(piece), spec
     blocks = min(most, -(-piece.total // THREADS))
     return Launch(law.kernel("scattered"), (blocks, 1), arguments)
 
 
-def _of_runs(law: Law, runs: Sequence[tuple[int, Run]], most: int) -> Launch:
+def _of_runs(law: Law, runs: Sequence[tuple[int, DeviceRun]], most: int) -> Launch:
     """A launch of one run, or of several as jobs, each with blocks in proportion to its passes."""
     if len(runs) == 1:
         subsequence, run = runs[0]
-        return _of_rows(law, subsequence, RunRows(run.pointer, run.start, 0, run.count, 1, 0), most)
+        return _of_rows(
+            law, subsequence, DeviceRows(run.pointer, run.start, 0, run.count, 1, 0), most
+        )
     jobs = parameters.JobsParameter(count=len(runs))
     jobs.spec = parameters.spec(law.numbers, law.seed, 0)
     passes = [_passes(run.start, run.count, law.dtype, GROUPS) for _, run in runs]

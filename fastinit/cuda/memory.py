@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, SupportsIndex
 
 from fastinit.cuda import copies
-from fastinit.cuda.arrays import Task
+from fastinit.cuda.arrays import DeviceTask
 from fastinit.cuda.choice import decide
 from fastinit.cuda.drawing import can_draw, check_aligned, draw
 from fastinit.cuda.protocols import shown
@@ -81,13 +81,13 @@ def _fill(
     dims = array.shape if shape is None else check_shape(shape)
     part = region_of(dims, region)
     arrays.check_size(array.shape, dims, part)
-    arrays.check_apart(array.shape, array.strides, dtype.size)
-    check_aligned(array, dtype.size)
     source = sampler(scheme, dims, checked(seed, name), dtype)
     workers = arrays.workers_for(part, threads)
     if part.count == 0:
         return
+    arrays.check_apart(array.shape, array.strides, dtype.size)
+    check_aligned(array, dtype.size)
     if can_draw(source) and decide(array.device):
-        draw([Task(array, source, part)])
+        draw([DeviceTask(array, source, part)])
     else:
         copies.draw(array, source, part, workers)

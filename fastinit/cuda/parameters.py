@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from fastinit.cuda.cuts import MOST_SCATTERED_AXES, RunRows, Scattered
+from fastinit.cuda.cuts import MOST_SCATTERED_AXES, DeviceAxes, DeviceRows
 from fastinit.numerics.dtypes import DType
 from fastinit.values.numbers import Numbers
 
@@ -141,13 +141,13 @@ def kernel_name(numbers: Numbers, dtype: DType) -> str:
     return DISTRIBUTIONS[numbers.kind]
 
 
-def rows(piece: RunRows) -> RowsParameter:
+def rows(piece: DeviceRows) -> RowsParameter:
     """Rows as C takes them."""
     return RowsParameter(piece.start, piece.start_step, piece.count, piece.rows, piece.out_step)
 
 
-def axes(piece: Scattered) -> AxesParameter:
-    """Scattered elements as C takes them, with what divides by the count of each axis."""
+def axes(piece: DeviceAxes) -> AxesParameter:
+    """DeviceAxes elements as C takes them, with what divides by the count of each axis."""
     found = AxesParameter(start=piece.start, total=piece.total, axes=len(piece.axes))
     for place, (axis, stride) in zip(found.axis, piece.axes, strict=False):
         place.count, place.step, place.stride = axis.count, axis.step, stride

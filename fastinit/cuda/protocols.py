@@ -73,7 +73,7 @@ def shown(out: Any) -> Shown:
 
 def _is_opaque(interface: dict[str, Any]) -> bool:
     """Whether the type string tells only a size, as for bfloat16 and float8."""
-    return np.dtype(interface["typestr"]).kind == "V"
+    return bool(np.dtype(interface["typestr"]).kind == "V")
 
 
 def _stream(interface: dict[str, Any]) -> int:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from fastinit.errors import BackendError
+from fastinit.texts import printable
 from fastinit.versions import checked_version
 
 OLDEST_BINDINGS = (13, 0)
@@ -55,7 +56,7 @@ def loaded() -> Bindings:
     except Exception as error:  # a version for another Python or C library fails in any way
         raise ImportError(
             f"{CUDA_NEEDED}, and the one installed does not work ({type(error).__name__}: "
-            f"{error}): {CUDA_INSTALL} --force-reinstall",
+            f"{printable(error)}): {CUDA_INSTALL} --force-reinstall",
             name="cuda",
         ) from error
     checked_version(
@@ -71,7 +72,7 @@ def _nvrtc_version(nvrtc: Any) -> int:
         status, major, _ = nvrtc.nvrtcVersion()
     except Exception as error:  # whatever the search for a library raises
         raise BackendError(
-            f"NVRTC, which compiles CUDA kernels, is not found ({error}): {CUDA_INSTALL}"
+            f"NVRTC, which compiles CUDA kernels, is not found: {CUDA_INSTALL}"
         ) from error
     called((status, major), "nvrtcVersion")
     return int(major)

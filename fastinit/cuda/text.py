@@ -19,27 +19,10 @@ STUB = "isa_cuda.cu"
 COPY = Path(__file__).parent / "text"
 """Where the copy is."""
 
-INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+INCLUDE = re.compile(r"""^\s*#\s*include\s+(["<])([^">]+)[">]""", re.MULTILINE)
 
-STANDARD_HEADERS = {
-    "stdint.h": """\
-typedef signed char int8_t;
-typedef short int16_t;
-typedef int int32_t;
-typedef long long int64_t;
-typedef unsigned char uint8_t;
-typedef unsigned short uint16_t;
-typedef unsigned int uint32_t;
-typedef unsigned long long uint64_t;
-#define UINT64_C(a) a##ull
-""",
-    "stddef.h": """\
-typedef decltype((char *)0 - (char *)0) ptrdiff_t;
-#define NULL 0
-""",
-    "string.h": "",
-}
-"""What NVRTC has built in, or not at all."""
+STANDARD_HEADERS = "nvrtc"
+"""The folder of what NVRTC needs of the standard headers, as it has none."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +42,19 @@ class Text:
 
 
 def included(folder: Path) -> dict[str, Path]:
-    """The files that the stub in `folder` includes, by the names that it and they write."""
+    """The files that the stub in `folder` includes, by the names that it and they write.
+
+    No name stands for two files.
+    """
     found: dict[str, Path] = {}
     pending = [folder / STUB]
     while pending:
         path = pending.pop()
-        for name in INCLUDE.findall(path.read_text(encoding="utf-8")):
-            beside = path.parent / name
-            file = beside if beside.exists() else folder / name
+        for mark, name in INCLUDE.findall(path.read_text(encoding="utf-8")):
             if name not in found:
-                found[name] = file
-                pending.append(file)
+                places = [folder / STANDARD_HEADERS] if mark == "<" else [path.parent, folder]
+                found[name] = next(place / name for place in places if (place / name).exists())
+                pending.append(found[name])
     return found
 
 
@@ -83,4 +68,4 @@ def text() -> Text:
     folder = COPY if COPY.exists() else Path(__file__).parents[2] / "src_c"
     headers = {name: path.read_text(encoding="utf-8") for name, path in included(folder).items()}
     stub = (folder / STUB).read_text(encoding="utf-8")
-    return Text(stub, {**STANDARD_HEADERS, **headers})
+    return Text(stub, headers)

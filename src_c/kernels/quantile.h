@@ -43,8 +43,9 @@ FI_INLINE void quantiles(const vtable *table, const float *entries, const vf32 *
     FI_UNROLL
     for (int i = 0; i < count; i++) {
         vu32 bits = vf32_as_bits(f[i]);
+        vf32 mantissa = vf32_mantissa(bits);
         entry[i] = vtable_entry(table, bits);
-        d[i] = vf32_sub(vf32_mantissa(bits), vf32_set(1.5f));
+        d[i] = vf32_sub(mantissa, vf32_set(1.5f));
         z[i] = vtable_look(table, 7, entry[i]);
     }
     FI_UNROLL

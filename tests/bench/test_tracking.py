@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 import track
-from tracking import comparison, instructions, results, runs
-from tracking.results import CYCLES, INSTRUCTIONS, Results, Row, TrackingError
+from tracking import comparison, device, instructions, results, runs
+from tracking.results import CYCLES, DEVICE_INSTRUCTIONS, INSTRUCTIONS, Results, Row, TrackingError
 
 MACHINE = {
     "cpu": "Some CPU",
@@ -27,6 +27,7 @@ MACHINE = {
     "threads": 8,
     "compiler": "gcc 12",
     "valgrind": "valgrind-3.19.0",
+    "nvrtc": "13.5",
     "versions": {"fastinit": "0.1.0", "numpy": "2.4"},
 }
 UNITS = {
@@ -35,6 +36,7 @@ UNITS = {
     "small": "times NumPy",
     "written": "times zeros written",
     "instructions": INSTRUCTIONS,
+    "device": DEVICE_INSTRUCTIONS,
 }
 
 
@@ -137,6 +139,12 @@ def test_counts_are_compared_with_the_same_tools_only(other):
     assert (
         "shown only" in verdicts(old, run_of({"instructions: a": 20.0}, **other))["instructions: a"]
     )
+
+
+def test_counts_of_a_device_are_compared_with_the_same_nvrtc_only():
+    old, new = run_of({"device: a": 30.0}), run_of({"device: a": 31.0}, compiler="gcc 13")
+    assert verdicts(old, new)["device: a"].startswith("LOST more than 1 %")
+    assert "shown only" in verdicts(old, run_of({"device: a": 31.0}, nvrtc="13.6"))["device: a"]
 
 
 @pytest.mark.parametrize(("figure", "failed"), [(10.1, False), (10.2, True)])
@@ -317,6 +325,7 @@ def test_a_release_is_the_best_of_three_whole_runs(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(track.runs, "run", lambda options: asked.append(options) or next(found))
     monkeypatch.setattr(instructions, "missing", lambda: None)
+    monkeypatch.setattr(device, "missing", lambda: None)
     assert track.main(["save", "1", "--history", str(tmp_path)]) == 0
     (release,) = results.releases(tmp_path)
     assert {key: row.figure for key, row in release.rows.items()} == {
@@ -344,6 +353,7 @@ def test_a_release_is_replaced_only_if_asked(tmp_path, monkeypatch, capsys):
     stored(tmp_path / "1.json", run_of({"kernels: a": 1.0}))
     monkeypatch.setattr(track.runs, "run", lambda options: run_of({"kernels: a": 2.0}))
     monkeypatch.setattr(instructions, "missing", lambda: None)
+    monkeypatch.setattr(device, "missing", lambda: None)
     command = ["save", "1", "--history", str(tmp_path)]
     assert track.main(command) == track.ERROR
     assert "1.json is there already: pass another name, or --replace" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import shutil
 
 import pytest
 import track
-from tracking import instructions
+from tracking import device, instructions
 from tracking.results import TrackingError
 
 
@@ -49,9 +49,11 @@ def test_every_row_runs_and_its_key_is_its_own(tmp_path):
 @pytest.mark.slow
 def test_without_valgrind_nothing_is_counted_and_that_is_said(monkeypatch, capsys):
     monkeypatch.setattr(instructions.shutil, "which", lambda tool: None)
+    monkeypatch.setattr(device, "missing", lambda: "NVRTC")
     assert track.main(["run", "--row", "instructions"]) == track.ERROR
     error = capsys.readouterr().err
     assert f"instructions are not counted: {instructions.COMPILER} is not in this machine" in error
+    assert "instructions sm_90 are not counted: NVRTC is not in this machine" in error
 
 
 @pytest.fixture(scope="module")

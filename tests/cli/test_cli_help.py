@@ -34,6 +34,7 @@ def test_info_reports_this_machine_in_json(main):
         *(
             "backend",
             "backend from",
+            "cuda",
             "threads",
             "threads from",
             "dtypes",

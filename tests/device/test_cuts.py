@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fastinit.cuda import cuts
 from fastinit.cuda.arrays import DeviceArray
-from fastinit.cuda.cuts import Run, RunRows, Scattered, cut
+from fastinit.cuda.cuts import DeviceAxes, DeviceRows, DeviceRun, cut
 from fastinit.memory.regions import Axis, Region
 from fastinit.numerics.dtypes import DTYPES
 
@@ -30,9 +30,9 @@ def places(array, part):
 
 def filled(piece, size):
     """The same of a piece."""
-    if isinstance(piece, Run):
-        piece = RunRows(piece.pointer, piece.start, 0, piece.count, 1, 0)
-    if isinstance(piece, RunRows):
+    if isinstance(piece, DeviceRun):
+        piece = DeviceRows(piece.pointer, piece.start, 0, piece.count, 1, 0)
+    if isinstance(piece, DeviceRows):
         for row, n in itertools.product(range(piece.rows), range(piece.count)):
             place = piece.pointer + row * piece.out_step + n * size
             yield place, piece.start + row * piece.start_step + n
@@ -96,13 +96,13 @@ def test_every_element_gets_its_number_once(fill, shortest, least, axes, most, a
         patch.setattr(cuts, "MOST_SCATTERED", most)
         patch.setattr(cuts, "blocks_apart", lambda dtype: apart)
         for piece in check(*fill, FLOAT32):
-            if isinstance(piece, Scattered):
+            if isinstance(piece, DeviceAxes):
                 assert piece.total <= most
                 assert len(piece.axes) <= axes
                 strides = [abs(stride) for _, stride in piece.axes]
                 assert strides == sorted(strides)
                 continue
-            rows, step = (piece.rows, piece.start_step) if isinstance(piece, RunRows) else (1, 0)
+            rows, step = (piece.rows, piece.start_step) if isinstance(piece, DeviceRows) else (1, 0)
             for row in range(rows):
                 first = piece.start + row * step
                 assert first // apart == (first + piece.count - 1) // apart
@@ -120,20 +120,20 @@ def whole(shape, start=0):
 
 def test_a_contiguous_tensor_is_one_run():
     shape = (3, 4096, 1024)
-    assert list(cut(array_of(shape), whole(shape), FLOAT32)) == [Run(POINTER, 0, 3 * 2**22)]
+    assert list(cut(array_of(shape), whole(shape), FLOAT32)) == [DeviceRun(POINTER, 0, 3 * 2**22)]
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(FLOAT32, 2**34), (FLOAT64, 2**33)])
 def test_a_run_is_cut_where_the_upper_half_of_the_block_number_changes(dtype, bound):
     array, part = array_of((100,), dtype.size), Region(bound - 7, (Axis(100, 1),))
     cut_at = POINTER + 7 * dtype.size
-    expected = [Run(POINTER, bound - 7, 7), Run(cut_at, bound, 93)]
+    expected = [DeviceRun(POINTER, bound - 7, 7), DeviceRun(cut_at, bound, 93)]
     assert list(cut(array, part, dtype)) == expected
 
 
 def test_a_run_to_the_last_element_number():
     part = Region(2**63 - 5, (Axis(5, 1),))
-    assert list(cut(array_of((5,)), part, FLOAT32)) == [Run(POINTER, 2**63 - 5, 5)]
+    assert list(cut(array_of((5,)), part, FLOAT32)) == [DeviceRun(POINTER, 2**63 - 5, 5)]
 
 
 def test_a_run_of_several_bounds_is_cut_at_each():
@@ -146,10 +146,10 @@ def test_a_run_of_several_bounds_is_cut_at_each():
 def test_only_the_row_that_crosses_is_cut():
     part = Region(2**34 - 2500, (Axis(5, 2000), Axis(1000, 1)))
     assert list(cut(array_of((5, 1000)), part, FLOAT32)) == [
-        RunRows(POINTER, 2**34 - 2500, 2000, 1000, 1, 4000),
-        Run(POINTER + 4000, 2**34 - 500, 500),
-        Run(POINTER + 6000, 2**34, 500),
-        RunRows(POINTER + 8000, 2**34 + 1500, 2000, 1000, 3, 4000),
+        DeviceRows(POINTER, 2**34 - 2500, 2000, 1000, 1, 4000),
+        DeviceRun(POINTER + 4000, 2**34 - 500, 500),
+        DeviceRun(POINTER + 6000, 2**34, 500),
+        DeviceRows(POINTER + 8000, 2**34 + 1500, 2000, 1000, 3, 4000),
     ]
 
 
@@ -166,7 +166,7 @@ def test_rows_far_apart_that_do_not_cross_are_one_launch():
 
 
 def test_short_rows_are_scattered_and_long_ones_are_not():
-    for count, kind in ((cuts.SHORTEST_ROW - 1, Scattered), (cuts.SHORTEST_ROW, RunRows)):
+    for count, kind in ((cuts.SHORTEST_ROW - 1, DeviceAxes), (cuts.SHORTEST_ROW, DeviceRows)):
         part = Region(0, (Axis(9, 2 * count), Axis(count, 1)))
         (piece,) = cut(array_of((9, count)), part, FLOAT32)
         assert isinstance(piece, kind)
@@ -175,13 +175,13 @@ def test_short_rows_are_scattered_and_long_ones_are_not():
 def test_a_transposed_tensor_is_one_launch_along_memory():
     part = Region(0, (Axis(300, 1), Axis(200, 300)))
     (piece,) = cut(array_of((300, 200)), part, FLOAT32)
-    assert piece == Scattered(POINTER, 0, ((Axis(200, 300), 4), (Axis(300, 1), 800)))
+    assert piece == DeviceAxes(POINTER, 0, ((Axis(200, 300), 4), (Axis(300, 1), 800)))
 
 
 def test_axes_that_were_permuted_in_tensor_and_memory_alike_are_one_run():
     array = DeviceArray(POINTER, (5, 3, 4), (4, 80, 20), 0, 0)
     part = Region(0, (Axis(5, 1), Axis(3, 20), Axis(4, 5)))
-    assert list(cut(array, part, FLOAT32)) == [Run(POINTER, 0, 60)]
+    assert list(cut(array, part, FLOAT32)) == [DeviceRun(POINTER, 0, 60)]
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0, 4)])
@@ -190,4 +190,4 @@ def test_nothing_is_no_launch(shape):
 
 
 def test_a_tensor_of_no_axes_is_one_element():
-    assert list(cut(array_of(()), Region(12, ()), FLOAT32)) == [Run(POINTER, 12, 1)]
+    assert list(cut(array_of(()), Region(12, ()), FLOAT32)) == [DeviceRun(POINTER, 12, 1)]

@@ -217,7 +217,7 @@ def test_copies_are_made_in_chunks_of_pinned_memory(driver, monkeypatch):
 
 def test_a_copy_needs_memory_without_gaps(driver):
     array = np.zeros((30, 40), np.float32)
-    with pytest.raises(ValueError, match="gaps between elements: .* fill a contiguous array, and"):
+    with pytest.raises(ValueError, match=r"gaps between elements: .* fill a contiguous arr"):
         filled(Interface(array[:, ::2]), MATRIX)
     assert not array.any()
     assert not driver.retained

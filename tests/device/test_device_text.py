@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 pytestmark = [
     pytest.mark.native,
     pytest.mark.skipif(
-        device_text.missing() is not None, reason=f"{device_text.COMPILER} is not in this machine"
+        device_text.missing() is not None, reason=f"{device_text.COMPILER} is not installed"
     ),
 ]
 

@@ -121,9 +121,7 @@ class RenumberedSampler(Sampler):
 
     dtype: DType
     inner: Sampler
-    renumbered: Callable[
-        [Any], Any
-    ]  # from numbers here to those of `inner`
+    renumbered: Callable[[Any], Any]  # from numbers here to those of `inner`
     tolerance: float
     spacing: int = 1
 
