@@ -26,7 +26,7 @@ class Batch:
     __slots__ = ("_added",)
 
     def __init__(self) -> None:
-        self._added: list[tuple[cuda.Task, torch.Tensor]] = []
+        self._added: list[tuple[cuda.DeviceTask, torch.Tensor]] = []
         """Each task with its tensor, whose memory must not be freed before it is drawn."""
 
     def add(self, tensor: torch.Tensor, source: Sampler, part: Region, workers: int) -> None:
@@ -35,7 +35,7 @@ class Batch:
         The stream is the one that is current now.  `workers` is for what draws on the CPU.
         """
         if part.count:
-            task = cuda.Task(array_on_device(tensor), source, part)
+            task = cuda.DeviceTask(array_on_device(tensor), source, part)
             self._added.append((task, tensor.detach()))
 
     def draw(self) -> None:

@@ -83,8 +83,8 @@ def fill(
         return
     flat = recipe.slot.flat
     if recipe.scheme is not None and flat is None:
-        options = {"seed": seed, "name": recipe.name, "threads": threads}
-        memory.fill_with(batch, tensor, recipe.scheme, **options)
+        scheme, name = recipe.scheme, recipe.name
+        memory.fill_with(batch, tensor, scheme, seed=seed, name=name, threads=threads)
         return
     parts = flat.parts if flat else shards.parts_of(tensor)
     values = None if recipe.scheme is not None else recipe.values()
