@@ -16,7 +16,7 @@ import pytest
 from tensor_layouts import LAYOUTS, bits, expected_bits
 
 import fastinit as fi
-from fastinit.memory.regions import region_of
+from fastinit.memory.regions import boxes, region_of
 from fastinit.numerics.dtypes import resolve
 from fastinit.schemes.sampling import sampler
 from fastinit.values.stream import checked
@@ -70,7 +70,7 @@ def test_the_pieces_of_a_shape_are_all_of_it_once():
         [(), (7,), (3, 5), (2, 3, 4), (4, 1, 3)], (1, 2, 5, 7, 99)
     ):
         seen = np.zeros(shape, int)
-        for piece in copies._pieces(shape, most):
+        for piece in boxes(shape, most):
             seen[tuple(slice(along.start, along.stop) for along in piece)] += 1
             assert np.prod([len(along) for along in piece], dtype=int) <= most
         assert (seen == 1).all()

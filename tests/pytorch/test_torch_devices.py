@@ -301,6 +301,19 @@ def test_accelerate_makes_the_model_on_the_device(cards, drawn):
     assert [len(tasks) for tasks in drawn] == [4]
 
 
+def test_views_of_parameters_are_made_again_after_the_values_are_there(cards, drawn):
+    """As an RNN does, which copies its weights into one block of memory."""
+    seen = []
+
+    class Flattening(nn.Linear):
+        def _apply(self, fn, recurse=True):
+            seen.append(len(drawn))
+            return super()._apply(fn, recurse)
+
+    materialised(lambda: Flattening(3, 4), device="cuda")
+    assert seen[-1] == len(drawn) == 1
+
+
 def test_a_module_is_initialised_in_place(cards, drawn):
     layers = lambda: nn.Sequential(nn.Linear(30, 40), nn.LayerNorm(40), nn.GRUCell(4, 3))  # noqa: E731
     module, reference = layers().to_empty(device="cuda"), layers()
