@@ -16,6 +16,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,16 +116,27 @@ def layout() -> dict[str, tuple[int, int]]:
     return found
 
 
-@functools.cache
-def library(dtype: str, groups: int) -> ctypes.CDLL:
-    """The kernels of a dtype; what the compiler says of a failing build is the error."""
+def build_all() -> None:
+    """Build every library that is not kept yet, side by side."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(_built, [(dtype, groups) for groups in (4, 1) for dtype in DTYPES]))
+
+
+def _built(which: tuple[str, int]) -> Path:
+    dtype, groups = which
     path = KEPT / f"{dtype}-{groups}-{_digest()}.so"
     KEPT.mkdir(parents=True, exist_ok=True)
     with open(KEPT / f"{dtype}-{groups}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             build(path, dtype, groups)
-    return ctypes.CDLL(str(path))
+    return path
+
+
+@functools.cache
+def library(dtype: str, groups: int) -> ctypes.CDLL:
+    """The kernels of a dtype; what the compiler says of a failing build is the error."""
+    return ctypes.CDLL(str(_built((dtype, groups))))
 
 
 def build(path: Path, dtype: str, groups: int) -> None:

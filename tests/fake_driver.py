@@ -12,6 +12,7 @@ import ctypes
 import enum
 import re
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +93,6 @@ class FakeDriver:
         fails: by the name of a function: the status that it returns, or the error that it raises.
         streams: other streams than the default ones, by handle, and their devices.
         capturing: handles of streams that are being captured.
-        contexts: the stack of current contexts.
     """
 
     def __init__(self, cards: tuple[Card, ...], *, cuda: int, nvrtc: tuple[int, int]) -> None:
@@ -104,13 +104,18 @@ class FakeDriver:
         self.fails: dict[str, Any] = {}
         self.streams: dict[int, int] = {}
         self.capturing: set[int] = set()
-        self.contexts: list[_Context] = []
+        self._contexts: dict[int, list[_Context]] = defaultdict(list)
         self.pinned: dict[int, Any] = {}
         self.synchronized: list[int] = []
         self.runs = True
         self.initialised = False
         self.retained: set[int] = set()
         self.devices_of: dict[int, int] = defaultdict(int)
+
+    @property
+    def contexts(self) -> list[_Context]:
+        """The stack of this thread."""
+        return self._contexts[threading.get_ident()]
 
     @property
     def launches(self) -> int:
@@ -352,7 +357,7 @@ def installed(
         patch.setitem(sys.modules, "cuda.bindings.nvrtc", package.nvrtc)
         forget()
         yield fake
-        assert not fake.contexts, "a context stayed current"
+        assert not any(fake._contexts.values()), "a context stayed current"
         assert not fake.pinned, "pinned memory was not given back"
     forget()
 

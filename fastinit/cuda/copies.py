@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -55,7 +56,7 @@ def draw(
             buffer = next(buffers)[: math.prod(counts) * source.dtype.size]
             chunk = buffer.view(source.dtype.numpy).reshape(counts)
             arrays.draw(chunk, source, part.piece(corner, counts), workers)
-            place = out.pointer + sum(map(int.__mul__, corner, strides))
+            place = out.pointer + sum(map(operator.mul, corner, strides))
             _copy(place, buffer, out.stream)
 
 

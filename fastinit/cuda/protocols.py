@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastinit.cuda.arrays import DeviceArray
+from fastinit.cuda.devices import count
 from fastinit.cuda.requirement import called, loaded
 from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import DTYPES, DType, resolve
@@ -107,6 +108,7 @@ def _dense(shape: Shape, size: int) -> Shape:
 
 def _device_of(pointer: int) -> int:
     """The number of the device on which memory lies."""
+    count()  # makes sure that the driver is initialised
     driver = loaded().driver
     attribute = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
     found = driver.cuPointerGetAttribute(attribute, driver.CUdeviceptr(pointer))

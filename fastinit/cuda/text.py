@@ -16,7 +16,7 @@ from pathlib import Path
 
 STUB = "isa_cuda.cu"
 
-COPY = Path(__file__).parent / "text"
+COPY = Path(__file__).parent / "kernel_text"
 """Where the copy is."""
 
 INCLUDE = re.compile(r"""^\s*#\s*include\s+(["<])([^">]+)[">]""", re.MULTILINE)

@@ -79,7 +79,7 @@ def fills(draw):
     return DeviceArray(pointer, tuple(counts), tuple(strides), 0, 0), Region(start, tuple(axes))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     fills(),
     st.sampled_from([1, 3, 100]),

@@ -7,6 +7,7 @@ Bits are compared with those of the backend in force, memory around them with wh
 from __future__ import annotations
 
 import ctypes
+import math
 
 import device_text
 import numpy as np
@@ -154,6 +155,22 @@ def test_shards_of_one_tensor_are_jobs(driver):
     )
     assert same_bits(out, expected(LAWS["normal"], (12, 100)))
     assert driver.launches == 1
+
+
+@pytest.mark.parametrize(
+    ("preset", "most"), [("llama-3-8b", 5), ("gpt2-xl", 11), ("mixtral-8x7b", 12)]
+)
+def test_whole_models_are_few_launches(driver, preset, most):
+    driver.count_only()
+    tensors = list(fi.plan(preset))
+    tasks = []
+    for tensor in tensors:
+        size = math.prod(tensor.shape)
+        array = cuda.DeviceArray(2**40, (size,), (2,), 0, 0)
+        source = sampler_of(tensor.scheme, tensor.shape, "bfloat16", name=tensor.name)
+        tasks.append(cuda.DeviceTask(array, source, Region(0, (Axis(size, 1),))))
+    cuda.draw(tasks)
+    assert driver.launches <= most
 
 
 def test_a_grid_has_enough_blocks_and_no_more(driver):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import fake_driver
 import numpy as np
@@ -17,7 +18,7 @@ from test_device_draw import LAWS, same_bits, task
 import fastinit as fi
 from fastinit import cuda
 from fastinit.backends import selection
-from fastinit.cuda import devices, requirement
+from fastinit.cuda import copies, devices, requirement
 from fastinit.errors import BackendError
 
 
@@ -284,6 +285,31 @@ def test_info_shows_it(main):
     with fake_driver.installed(Card(90)):
         _, out, _ = main("info")
     assert "cuda             0: NVIDIA H100 80GB HBM3, sm_90: kernels" in out.splitlines()
+
+
+def test_threads_that_draw_at_once_load_a_kernel_once(driver):
+    driver.count_only()
+    outs = [zeros(100) for _ in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(cuda.draw, [one(out) for out in outs]))
+    assert (driver.loads, driver.launches) == (1, 40)
+
+
+@pytest.mark.frameworks
+def test_the_fake_has_the_functions_and_types_of_the_bindings():
+    driver = pytest.importorskip("cuda.bindings.driver")
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc")
+    for name in vars(fake_driver.FakeDriver):
+        assert not name.startswith("cu") or name == "cuda" or callable(getattr(driver, name))
+        if name.startswith("nvrtc"):
+            assert callable(getattr(nvrtc, name))
+    assert int(driver.CUstream(77)) == int(driver.CUdeviceptr(77)) == 77
+    for kinds in ("CUdevice_attribute", "CUpointer_attribute"):
+        for name in vars(getattr(fake_driver.KINDS, kinds)):
+            assert hasattr(getattr(driver, kinds), name)
+    for status in Status:
+        assert getattr(driver.CUresult, status.name) == status
+    assert driver.CUevent_flags.CU_EVENT_DISABLE_TIMING == copies.WITHOUT_TIMES
 
 
 def test_what_was_loaded_is_kept_for_the_process(driver):

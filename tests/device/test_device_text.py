@@ -21,6 +21,12 @@ pytestmark = [
     ),
 ]
 
+
+@pytest.fixture(scope="module", autouse=True)
+def built():
+    device_text.build_all()
+
+
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES)
 PASS = 4 * device_text.THREADS * 4  # elements of a full pass; half as many of float64
 WRAP = 2**32  # Philox blocks with one counter word 1
