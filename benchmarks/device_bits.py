@@ -112,7 +112,7 @@ def checks() -> Iterator[tuple[str, str, str]]:
 def run(device: torch.device, threads: int, only: int | None = None) -> dict[str, Any]:
     """All checks, or each `only`-th; how many there were, and which found another bit."""
     chosen = list(checks())[:: only or 1]
-    with ThreadPoolExecutor(threads) as pool:  # kernels are compiled side by side
+    with ThreadPoolExecutor(threads) as pool:  # some draw on the CPU while one compiles a kernel
         same = list(pool.map(lambda check: is_same(*check, device), chosen))
     wrong = [", ".join(check) for check, found in zip(chosen, same, strict=True) if not found]
     return {"checks": len(chosen), "wrong": wrong}
