@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "build" / "device_text"
 COMPILER = "g++"
-SOURCE = Path(__file__).with_suffix(".cpp")
+SOURCE = Path("tests/device_text.cpp")
 FLAGS = [
     "-O1",
     "-std=c++20",
@@ -31,13 +31,12 @@ FLAGS = [
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-strict-aliasing",
-    "-shared",
     "-fPIC",
     "-Wall",
     "-Wextra",
     "-Wno-missing-field-initializers",
     "-Werror",
-    f"-I{ROOT / 'src_c'}",
+    "-Isrc_c",  # no path of this machine, and no linking: a compiler cache then knows the object
 ]
 
 DTYPES = (
@@ -143,12 +142,18 @@ def build(path: Path, dtype: str, groups: int) -> None:
     """Compile one library; earlier ones of the same kind go."""
     for old in path.parent.glob(f"{dtype}-{groups}-*"):
         old.unlink()
-    part = path.with_suffix(".part")
+    part, object_file = path.with_suffix(".part"), path.with_suffix(".o")
     options = [f"-DDTYPE={dtype}", f"-DV_GROUPS={groups}"]
-    command = [COMPILER, *FLAGS, *options, str(SOURCE), "-o", str(part)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
+    _run(COMPILER, *FLAGS, *options, "-c", SOURCE, "-o", object_file)
+    _run(COMPILER, "-shared", object_file, "-o", part)
+    object_file.unlink()
     os.replace(part, path)
+
+
+def _run(*command: object) -> None:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr}"
 
 
 @functools.cache
@@ -157,7 +162,7 @@ def _digest() -> str:
     found = hashlib.sha256()
     folder = ROOT / "src_c"
     texts = [*folder.rglob("*.h"), folder / "isa_cuda.cu", folder / "octaves.c"]
-    for text in [*sorted(texts), SOURCE, SOURCE.with_name("cuda_host.h")]:
+    for text in [*sorted(texts), ROOT / SOURCE, (ROOT / SOURCE).with_name("cuda_host.h")]:
         found.update(text.read_bytes())
     version = subprocess.run([COMPILER, "--version"], capture_output=True, check=True).stdout
     found.update(repr((FLAGS, version, platform.node(), platform.machine())).encode())

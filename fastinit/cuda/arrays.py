@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastinit.memory.regions import Region
+from fastinit.numerics.checks import Shape
 from fastinit.values.samplers import Sampler
 
 
@@ -23,10 +24,19 @@ class DeviceArray:
     """
 
     pointer: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    shape: Shape
+    strides: Shape
     device: int
     stream: int
+
+
+def dense_strides(shape: Shape, size: int) -> Shape:
+    """The strides of a C-contiguous array of elements of `size` bytes."""
+    strides = []
+    for dim in reversed(shape):
+        strides.append(size)
+        size *= dim
+    return tuple(reversed(strides))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fastinit.cuda.arrays import DeviceArray
+from fastinit.cuda.arrays import DeviceArray, dense_strides
 from fastinit.memory.merging import Strided, merged
 from fastinit.memory.regions import Axis, Region
 from fastinit.numerics.dtypes import DType
@@ -73,6 +73,9 @@ DevicePiece = DeviceRun | DeviceRows | DeviceAxes
 def cut(out: DeviceArray, part: Region, dtype: DType) -> Iterator[DevicePiece]:
     """The pieces of the region `part`, which has the shape of `out`, in memory of `dtype`."""
     if part.count == 0:
+        return
+    if part.consecutive and out.strides == dense_strides(out.shape, dtype.size):  # the usual case
+        yield from _runs(out.pointer, part.start, part.count, dtype)
         return
     pointer, strides = out.pointer, list(out.strides)
     for axis in part.backwards:

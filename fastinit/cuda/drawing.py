@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from fastinit.cuda.arrays import DeviceArray, DeviceTask
 from fastinit.cuda.devices import Device, device
@@ -91,8 +92,8 @@ def check_task(task: DeviceTask) -> None:
 
 def check_aligned(out: DeviceArray, size: int) -> None:
     """Raise if elements of `size` bytes do not lie at multiples of it, as a device needs."""
-    steps: Sequence[int] = [s for s, dim in zip(out.strides, out.shape, strict=True) if dim > 1]
-    if out.pointer % size or any(step % size for step in steps):
+    steps = (step for step, dim in zip(out.strides, out.shape, strict=True) if dim > 1)
+    if math.gcd(out.pointer, *steps) % size:
         raise ValueError(
             f"out has address {out.pointer:#x} and strides {out.strides}: a device needs its "
             f"elements of {size} bytes at multiples of {size}; pass an aligned array"

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fastinit.cuda.arrays import DeviceArray
+from fastinit.cuda.arrays import DeviceArray, dense_strides
 from fastinit.cuda.devices import count
 from fastinit.cuda.requirement import called, loaded
-from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import DTYPES, DType, resolve
 from fastinit.texts import quoted
 
@@ -92,18 +91,9 @@ def _by_interface(out: Any, interface: dict[str, Any]) -> Shown:
     dtype = resolve(np.dtype(interface["typestr"]))
     shape = tuple(interface["shape"])
     strides = interface.get("strides")
-    steps = _dense(shape, dtype.size) if strides is None else tuple(strides)
+    steps = dense_strides(shape, dtype.size) if strides is None else tuple(strides)
     number = _device_of(pointer) if pointer and 0 not in shape else 0
     return Shown(DeviceArray(pointer or 0, shape, steps, number, _stream(interface)), dtype, out)
-
-
-def _dense(shape: Shape, size: int) -> Shape:
-    """The strides of a C-contiguous array."""
-    strides = []
-    for dim in reversed(shape):
-        strides.append(size)
-        size *= dim
-    return tuple(reversed(strides))
 
 
 def _device_of(pointer: int) -> int:
@@ -164,7 +154,7 @@ def _by_dlpack(out: Any, stream: int) -> Shown:
     tensor = _tensor_in(capsule)
     dtype = _dtype_of(tensor)
     shape = tuple(tensor.shape[: tensor.ndim])
-    steps = _dense(shape, dtype.size)
+    steps = dense_strides(shape, dtype.size)
     if tensor.strides:
         steps = tuple(dtype.size * step for step in tensor.strides[: tensor.ndim])
     pointer = (tensor.data or 0) + tensor.byte_offset

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from fills import made, same
 
 import fastinit as fi
-from fastinit.memory.regions import Axis, Region, region_of
+from fastinit.memory.regions import Axis, Region, boxes, region_of
 
 WHOLE = made((6, 8))
 
@@ -62,3 +64,17 @@ def test_a_region_that_leaves_the_tensor_is_refused(region, words):
     with pytest.raises(IndexError, match=words):
         fi.fill(out, fi.normal(0.02), seed=11, name="w", shape=(6, 8), region=region)
     assert not out.any()
+
+
+def test_the_boxes_of_a_shape_are_all_of_it_once_and_each_is_one_run():
+    for shape, most in itertools.product(
+        [(), (7,), (3, 5), (2, 3, 4), (4, 1, 3)], (1, 2, 5, 7, 99)
+    ):
+        seen, numbers = np.zeros(shape, int), np.arange(np.prod(shape, dtype=int)).reshape(shape)
+        for box in boxes(shape, most):
+            place = tuple(slice(along.start, along.stop) for along in box)
+            seen[place] += 1
+            run = numbers[place].ravel()
+            assert run.size <= most
+            assert (np.diff(run) == 1).all()
+        assert (seen == 1).all()

@@ -6,7 +6,6 @@ No card is needed: CPU tensors take the same way here, with chunks of a few elem
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import types
@@ -16,7 +15,7 @@ import pytest
 from tensor_layouts import LAYOUTS, bits, expected_bits
 
 import fastinit as fi
-from fastinit.memory.regions import boxes, region_of
+from fastinit.memory.regions import region_of
 from fastinit.numerics.dtypes import resolve
 from fastinit.schemes.sampling import sampler
 from fastinit.values.stream import checked
@@ -63,17 +62,6 @@ def test_a_region_is_cut_as_the_whole_is(region):
     for size in (4, 12, 2**20):
         tensor = drawn(torch.zeros(wanted.shape), "normal(0.02)", size, (6, 4), region)
         assert np.array_equal(tensor.numpy(), wanted)
-
-
-def test_the_pieces_of_a_shape_are_all_of_it_once():
-    for shape, most in itertools.product(
-        [(), (7,), (3, 5), (2, 3, 4), (4, 1, 3)], (1, 2, 5, 7, 99)
-    ):
-        seen = np.zeros(shape, int)
-        for piece in boxes(shape, most):
-            seen[tuple(slice(along.start, along.stop) for along in piece)] += 1
-            assert np.prod([len(along) for along in piece], dtype=int) <= most
-        assert (seen == 1).all()
 
 
 DEVICE = """
