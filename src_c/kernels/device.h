@@ -77,6 +77,15 @@ template <> struct alignas(1) packed<1> {
     uint8_t part[1];
 };
 
+/* Element `i` of a block. */
+template <int dtype>
+FI_INLINE packed<element<dtype>::SIZE> element_of(const packed<element<dtype>::BLOCK_SIZE> &made,
+                                                  int i) {
+    packed<element<dtype>::SIZE> one;
+    memcpy(&one, (const unsigned char *)made.part + i * sizeof one, sizeof one);
+    return one;
+}
+
 /* The same pattern in each element. */
 template <int dtype>
 FI_INLINE void repeat_pattern(packed<element<dtype>::BLOCK_SIZE> *out, uint64_t pattern) {
@@ -146,7 +155,7 @@ FI_INLINE void store_some(unsigned char *out, const packed<element<dtype>::BLOCK
     FI_UNROLL
     for (int i = 0; i < element<dtype>::PER_BLOCK; i++)
         if (number + i >= least && number + i < end)
-            *(one *)(out + (number + i) * sizeof(one)) = *((const one *)made.part + i);
+            *(one *)(out + (number + i) * sizeof(one)) = element_of<dtype>(made, i);
 }
 
 /* A number that the compiler keeps in a register instead of computing it again in every pass. */
@@ -254,7 +263,7 @@ FI_INLINE void make_scattered(unsigned char *out, const fi_device_axes *axes, co
         }
         packed<element<dtype>::BLOCK_SIZE> made;
         make_blocks<kernel, dtype, 1>(&made, words, &v, spec);
-        *(one *)to = *(const one *)made.part;
+        *(one *)to = element_of<dtype>(made, 0);
     }
 }
 

@@ -85,6 +85,8 @@ FI_INLINE void values_of(const values *v, fi_distribution distribution, int clam
             out[i] =
                 vf32_fused(vf32_bits(vu32_xor(vf32_as_bits(out[i]), sign[i])), v->scale, v->shift);
     }
-    if (clamp) FI_UNROLL
-    for (int i = 0; i < count; i++) out[i] = vf32_min(vf32_max(out[i], v->low), v->high);
+    if (clamp) {
+        FI_UNROLL
+        for (int i = 0; i < count; i++) out[i] = vf32_min(vf32_max(out[i], v->low), v->high);
+    }
 }
