@@ -107,19 +107,14 @@ def show(found: Mapping[str, Any]) -> None:
         print(*(f"  wrong: {name}" for name in bits["wrong"][:20]), sep="\n", end="")
     if fills := found.get("fills"):
         print(f"\n{fills[0]['count']:,} elements; billions of values a second")
-        print(
-            f"{'':24}{'':16}{'fastinit':>10}{'of memset':>11}{'torch':>10}{'of torch':>10}  target"
-        )
+        print(f"{'':40}  fastinit  of memset     torch  of torch  target")
         print(*map(fill_line, fills), sep="\n")
     if rows := found.get("layouts"):
         print("\nnormal float32, in rows     fastinit     torch")
         print(*map(layout_line, rows), sep="\n")
     if rows := found.get("small"):
         print("\nmicroseconds for one call     fastinit     torch")
-        print(
-            *(f"{r['count']:>18,} {r['fastinit']:>19.1f}{r['torch']:>10.1f}" for r in rows),
-            sep="\n",
-        )
+        print(*map(small_line, rows), sep="\n")
     if rows := found.get("models"):
         print("\nmilliseconds for a model      fastinit     torch  of torch  target: 1")
         print(*map(model_line, rows), sep="\n")
@@ -130,9 +125,8 @@ def fill_line(row: Mapping[str, Any]) -> str:
     seconds, count = row["seconds"], row["count"] / 1e9
     line = f"{row['kind']:24}{row['dtype']:16}{count / seconds['fastinit']:>10.1f}"
     line += f"{row['of memset']:>11.2f}"
-    line += (
-        f"{count / seconds['torch']:>10.1f}{row['of torch']:>10.2f}" if "torch" in seconds else ""
-    )
+    if "torch" in seconds:
+        line += f"{count / seconds['torch']:>10.1f}{row['of torch']:>10.2f}"
     target = device_speed.TARGETS.get((row["kind"], row["dtype"]))
     if target and row["count"] == COUNT:
         measure_of, least = target
@@ -145,6 +139,11 @@ def layout_line(row: Mapping[str, Any]) -> str:
     """Billions of values a second in one layout."""
     ours, torchs = (row["count"] / row["seconds"][name] / 1e9 for name in ("fastinit", "torch"))
     return f"{row['layout']:24}{ours:>12.1f}{torchs:>10.1f}"
+
+
+def small_line(row: Mapping[str, Any]) -> str:
+    """One size."""
+    return f"{row['count']:>18,}{row['fastinit']:>20.1f}{row['torch']:>10.1f}"
 
 
 def model_line(row: Mapping[str, Any]) -> str:
