@@ -324,7 +324,7 @@ class _Module(ModuleType):
 
 def forget() -> None:
     """Have the library look again at what is installed."""
-    for found in (requirement.loaded, devices.device, devices.description, devices.count):
+    for found in (requirement.loaded, devices._device, devices.description, devices.count):
         found.cache_clear()
     choice._problem.cache_clear()
     choice._said.clear()

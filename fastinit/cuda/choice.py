@@ -38,7 +38,7 @@ def problem(device: int) -> str | None:
     'FASTINIT_CUDA=copy asks for the CPU'
     >>> del os.environ["FASTINIT_CUDA"]
     """
-    if _setting() == "copy":
+    if setting() == "copy":
         return f"{CUDA_VARIABLE}=copy asks for the CPU"
     return _problem(device)
 
@@ -53,13 +53,13 @@ def decide(device: int) -> bool:
         BackendError: they cannot, and FASTINIT_CUDA=kernels asks for them; or that variable has an
             unknown value.
     """
-    setting = _setting()
-    if setting == "copy":
+    asked = setting()
+    if asked == "copy":
         return False
     reason = _problem(device)
     if reason is None:
         return True
-    if setting == "kernels":
+    if asked == "kernels":
         raise BackendError(
             f"{CUDA_VARIABLE}=kernels: they cannot run on CUDA device {device}: {reason}"
         )
@@ -74,15 +74,19 @@ def decide(device: int) -> bool:
     return False
 
 
-def _setting() -> str | None:
-    """What FASTINIT_CUDA asks for."""
-    setting = os.environ.get(CUDA_VARIABLE) or None
-    if setting is not None and setting not in CUDA_SETTINGS:
+def setting() -> str | None:
+    """What FASTINIT_CUDA asks for; None if it is not set.
+
+    Raises:
+        BackendError: it has an unknown value.
+    """
+    asked = os.environ.get(CUDA_VARIABLE) or None
+    if asked is not None and asked not in CUDA_SETTINGS:
         raise BackendError(
-            f"{CUDA_VARIABLE}={printable(setting, QUOTED)} means nothing: choose from "
+            f"{CUDA_VARIABLE}={printable(asked, QUOTED)} means nothing: choose from "
             f"{', '.join(CUDA_SETTINGS)}, or unset it"
         )
-    return setting
+    return asked
 
 
 @lru_cache(maxsize=64)

@@ -83,13 +83,21 @@ class Description:
     multiprocessors: int
 
 
-@cache
+_finding = threading.Lock()
+
+
 def device(number: int) -> Device:
     """The device of a number; its primary context is retained until the process ends.
 
     Raises:
         ImportError, BackendError: it cannot be used.
     """
+    with _finding:  # or threads that come first at once would each load kernels
+        return _device(number)
+
+
+@cache
+def _device(number: int) -> Device:
     found, driver = description(number), loaded().driver
     handle = called(driver.cuDeviceGet(number), "cuDeviceGet")
     context = called(driver.cuDevicePrimaryCtxRetain(handle), "cuDevicePrimaryCtxRetain")

@@ -13,6 +13,7 @@ def summary() -> str | list[str]:
     Raises:
         BackendError: FASTINIT_CUDA has an unknown value.
     """
+    choice.setting()  # an unknown one is an error without a device, too
     try:
         count = devices.count()
     except (ImportError, BackendError) as error:

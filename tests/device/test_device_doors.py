@@ -252,6 +252,7 @@ def test_a_device_without_kernels_gets_a_copy_and_one_warning(driver):
     assert driver.launches == 0
 
 
+@pytest.mark.frameworks
 def test_jax_arrays_keep_their_error(driver):
     jax = pytest.importorskip("jax")
     with pytest.raises(TypeError, match="because JAX arrays are immutable"):

@@ -260,7 +260,7 @@ def test_the_environment_decides(driver, monkeypatch):
     with pytest.raises(BackendError, match="FASTINIT_CUDA=kernels: they cannot run on CUDA device"):
         cuda.decide(0)
     monkeypatch.setenv("FASTINIT_CUDA", "gpu")
-    for function in (cuda.decide, cuda.problem):
+    for function in (cuda.decide, cuda.problem, lambda _: cuda.summary()):
         with pytest.raises(BackendError, match="FASTINIT_CUDA=gpu means nothing: choose from kern"):
             function(0)
 
