@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fills tensors that the CPU cannot write to: chunks are drawn on the CPU and copied.
+"""Fills tensors whose memory nothing here can draw into: chunks are drawn on the CPU and copied.
 
 Which part of which tensor is drawn is settled in memory.py.
 """
@@ -47,6 +47,16 @@ def draw(
             arrays.draw(array_of(chunk), source, place, workers)
             target = out[tuple(slice(along.start, along.stop) for along in piece)]
             target.copy_(chunk, non_blocking=tensor.is_cuda)
+
+
+def check_not_captured(tensor: torch.Tensor) -> None:
+    """Raise while a CUDA graph is captured: a replay would copy buffers that were given back."""
+    if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise ValueError(
+            f"out is on the device {tensor.device}, where a CUDA graph is being captured, and its "
+            "values would be drawn on the CPU, which a graph cannot repeat: fill it outside the "
+            "graph, or see docs/gpu.md for what a device can draw"
+        )
 
 
 def _pageable(tensor: torch.Tensor, count: int) -> Iterator[torch.Tensor]:

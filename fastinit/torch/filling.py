@@ -14,6 +14,7 @@ from fastinit.errors import ModuleError
 from fastinit.plans.rules import Assignment, Rows, Rules
 from fastinit.texts import quoted
 from fastinit.torch import memory, shards
+from fastinit.torch.devices import Batch
 from fastinit.torch.recipes import TensorRecipe
 from fastinit.torch.report import Report, ReportRow
 from fastinit.torch.tensors import is_named
@@ -70,16 +71,20 @@ def lines_of(problems: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def fill(recipe: TensorRecipe, tensor: torch.Tensor, seed: int, threads: int | None) -> None:
+def fill(
+    batch: Batch, recipe: TensorRecipe, tensor: torch.Tensor, seed: int, threads: int | None
+) -> None:
     """Give a tensor, or the part of it that is here, the values of its recipe.
 
-    `tensor` is that of the recipe's slot, or a new one in its place.
+    `tensor` is that of the recipe's slot, or a new one in its place.  What a CUDA device draws is
+    added to `batch`, which draws it later.
     """
     if recipe.kept and tensor is recipe.slot.tensor:
         return
     flat = recipe.slot.flat
     if recipe.scheme is not None and flat is None:
-        memory.fill(tensor, recipe.scheme, seed=seed, name=recipe.name, threads=threads)
+        scheme, name = recipe.scheme, recipe.name
+        memory.fill_with(batch, tensor, scheme, seed=seed, name=name, threads=threads)
         return
     parts = flat.parts if flat else shards.parts_of(tensor)
     values = None if recipe.scheme is not None else recipe.values()
@@ -88,7 +93,8 @@ def fill(recipe: TensorRecipe, tensor: torch.Tensor, seed: int, threads: int | N
             with torch.no_grad():
                 part.local.copy_(part_of(values, part.region))
         elif recipe.scheme is not None:
-            memory.fill(
+            memory.fill_with(
+                batch,
                 part.local,
                 recipe.scheme,
                 seed=seed,

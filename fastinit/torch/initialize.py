@@ -10,6 +10,7 @@ import torch
 
 from fastinit.plans.rules import Rows, Rules
 from fastinit.torch import filling
+from fastinit.torch.devices import Batch
 from fastinit.torch.gathered import check_sharded
 from fastinit.torch.recipes import Clones, TensorRecipe, recipes_of
 from fastinit.torch.recordings import RECORDED, Recorded
@@ -91,9 +92,10 @@ def initialize_(
     _check_real(recipes)
     if strict:
         filling.check(parameters, "fastinit cannot draw", _INSTEAD)
-    for recipe in recipes:
-        if not recipe.problem:
-            filling.fill(recipe, recipe.slot.tensor, int(seed), threads)
+    with Batch() as batch:
+        for recipe in recipes:
+            if not recipe.problem:
+                filling.fill(batch, recipe, recipe.slot.tensor, int(seed), threads)
     return filling.report(recipes)
 
 

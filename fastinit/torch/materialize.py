@@ -13,6 +13,7 @@ from fastinit.errors import ModuleError
 from fastinit.plans.rules import Rows, Rules
 from fastinit.texts import quoted
 from fastinit.torch import filling, installation
+from fastinit.torch.devices import Batch
 from fastinit.torch.dtypes import torch_dtype
 from fastinit.torch.recipes import Clones, recipes_of
 from fastinit.torch.recording.calls import active
@@ -115,10 +116,11 @@ def materialize(
     recipes = [recipe.cast(kind) for recipe in filling.with_rules(recipes, rules)]
     recipes = [r for r in recipes if not (r.problem and r.slot.kind == "attribute")]
     filling.check(recipes, "fastinit cannot make", _INSTEAD)
-    for recipe in recipes:
-        tensor = installation.allocated(recipe, device)
-        filling.fill(recipe, tensor, int(seed), threads)
-        installation.install(recipe.slot, tensor)
+    with Batch() as batch:
+        for recipe in recipes:
+            tensor = installation.allocated(recipe, device)
+            filling.fill(batch, recipe, tensor, int(seed), threads)
+            installation.install(recipe.slot, tensor)
     installation.notify(module)
     return module
 

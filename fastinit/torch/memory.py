@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The memory of tensors: `array_of` views it, `fill` fills it in place, `empty` makes new memory.
 
-Which tensors have memory is in tensors.py, and memory that is not the CPU's in copies.py.
+Which tensors have memory is in tensors.py; memory that is not the CPU's is drawn by devices.py or
+copies.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
@@ -21,7 +22,8 @@ from fastinit.memory.regions import Region, RegionLike, region_of
 from fastinit.numerics.checks import check_shape
 from fastinit.numerics.dtypes import DType
 from fastinit.schemes.sampling import SchemeLike, sampler
-from fastinit.torch import copies
+from fastinit.torch import copies, devices
+from fastinit.torch.devices import Batch
 from fastinit.torch.dtypes import torch_dtype
 from fastinit.torch.tensors import (
     PLAIN,
@@ -33,6 +35,7 @@ from fastinit.torch.tensors import (
     viewed,
 )
 from fastinit.torch.tensors import array_of as array_of
+from fastinit.values.samplers import Sampler
 from fastinit.values.stream import checked
 
 Tensor = TypeVar("Tensor", bound=torch.Tensor)
@@ -54,8 +57,9 @@ def fill(
     `fastinit.fill` of a torch tensor is this function.  Values are written below autograd: no
     ``torch.no_grad()`` is needed for a leaf that requires its gradient, and a graph that saved the
     old values raises torch's error when it runs backward.  A DTensor gets the part of the whole
-    tensor that this process holds, without communication.  On other devices than the CPU, chunks
-    of 64 MiB are drawn on the CPU and copied, on the current stream.
+    tensor that this process holds, without communication.  A CUDA device draws its tensors itself,
+    on torch's current stream; nothing waits for it.  What it cannot draw, and tensors on devices of
+    other kinds, are drawn on the CPU in chunks of 64 MiB and copied (docs/gpu.md).
 
     Args:
         tensor: a tensor or parameter, with any strides, on any device; a view; or a DTensor.
@@ -72,9 +76,11 @@ def fill(
             a scheme, shape, index, seed or name of the wrong type.
         ValueError: `tensor` has no memory, as on the meta device, elements that share memory, an
             unsupported dtype or layout, or another shape than the region; shape or region is
-            given for a DTensor; a piece of a flat parameter, if the region is not given; what else
-            `fastinit.fill` finds wrong.
+            given for a DTensor; a piece of a flat parameter, if the region is not given; a CUDA
+            graph is being captured, and the device cannot draw; what else `fastinit.fill` finds
+            wrong.
         IndexError: the region leaves the tensor.
+        BackendError: FASTINIT_CUDA is "kernels", and they cannot run on the device; or they failed.
 
     >>> import torch
     >>> import fastinit as fi
@@ -83,11 +89,29 @@ def fill(
     >>> weight is layer.weight
     True
     """
-    in_default_floats(_fill_any, (tensor, scheme, seed, name, shape, region, threads), {})
+    batch = Batch()
+    in_default_floats(_fill_any, (batch, tensor, scheme, seed, name, shape, region, threads), {})
+    batch.draw()
     return tensor
 
 
+def fill_with(
+    batch: Batch,
+    tensor: torch.Tensor,
+    scheme: SchemeLike,
+    *,
+    seed: SupportsIndex,
+    name: str,
+    shape: Iterable[SupportsIndex] | None = None,
+    region: RegionLike = None,
+    threads: int | None = None,
+) -> None:
+    """`fill`, except that what a CUDA device draws is added to `batch`, which draws it later."""
+    in_default_floats(_fill_any, (batch, tensor, scheme, seed, name, shape, region, threads), {})
+
+
 def _fill_any(
+    batch: Batch,
     tensor: torch.Tensor,
     scheme: SchemeLike,
     seed: SupportsIndex,
@@ -100,9 +124,9 @@ def _fill_any(
     if type(tensor) in PLAIN:
         if region is None:
             check_whole(tensor)
-        _fill(tensor, [(tensor, region)], scheme, seed, name, shape, threads)
+        _fill(batch, tensor, [(tensor, region)], scheme, seed, name, shape, threads)
     else:
-        _fill_other(tensor, scheme, seed, name, shape, region, threads)
+        _fill_other(batch, tensor, scheme, seed, name, shape, region, threads)
 
 
 def empty(
@@ -136,14 +160,27 @@ def empty(
 
 
 def _target(tensor: torch.Tensor, dtype: DType) -> npt.NDArray[Any] | torch.Tensor:
-    """Where to draw: memory that this process can write to, or a tensor to copy to."""
+    """Where to draw: memory that this process can write to, or a tensor on a device."""
     if tensor.is_cpu and not tensor.is_neg():
         return viewed(tensor, dtype)
     check_device(tensor, dtype.size)
     return tensor
 
 
+def _way(
+    target: npt.NDArray[Any] | torch.Tensor, source: Sampler, batch: Batch
+) -> Callable[[Any, Sampler, Region, int], None]:
+    """How to draw there; raises before anything is written."""
+    if isinstance(target, np.ndarray):
+        return arrays.draw
+    if devices.can_draw(target, source):
+        return batch.add
+    copies.check_not_captured(target)
+    return copies.draw
+
+
 def _fill(
+    batch: Batch,
     tensor: torch.Tensor,
     parts: Iterable[tuple[torch.Tensor, RegionLike]],
     scheme: SchemeLike,
@@ -164,15 +201,18 @@ def _fill(
             arrays.check_apart(tuple(local.shape), local.stride())
         work.append((_target(local, dtype), part, arrays.workers_for(part, threads)))
     source = sampler(scheme, dims, checked(seed, name), dtype)
+    if not work:
+        return
+    draw = _way(work[0][0], source, batch)  # all parts are on one device
     try:
         for target, part, workers in work:
-            draw = arrays.draw if isinstance(target, np.ndarray) else copies.draw
             draw(target, source, part, workers)
     finally:
         torch.autograd.graph.increment_version(tensor)
 
 
 def _fill_other(
+    batch: Batch,
     tensor: torch.Tensor,
     scheme: SchemeLike,
     seed: SupportsIndex,
@@ -191,9 +231,9 @@ def _fill_other(
                 "and which part is here: leave shape and region out"
             )
         parts = [(part.local, part.region) for part in parts_of(tensor)]
-        _fill(tensor, parts, scheme, seed, name, None, threads)
+        _fill(batch, tensor, parts, scheme, seed, name, None, threads)
         torch.autograd.graph.increment_version([local for local, _ in parts])
         return
     check_class(tensor)
     with torch._C.DisableTorchFunctionSubclass():
-        _fill(tensor, [(tensor, region)], scheme, seed, name, shape, threads)
+        _fill(batch, tensor, [(tensor, region)], scheme, seed, name, shape, threads)

@@ -136,6 +136,9 @@ def check_device(tensor: torch.Tensor, size: int) -> None:
         size: of an element in bytes.
     """
     check_real(tensor)
+    if tensor.is_cuda:
+        _address_of(tensor, size)
+        return
     try:
         room = tensor.untyped_storage().nbytes()
     except RuntimeError:
@@ -157,7 +160,7 @@ def _check_room(tensor: torch.Tensor, size: int, room: int) -> None:
 
 
 def _address_of(tensor: torch.Tensor, size: int) -> int:
-    """The address of the first element of a CPU tensor; 0 for one without elements."""
+    """The address of the first element, on the CPU or a CUDA device; 0 if there is no element."""
     try:
         address, room = tensor.data_ptr(), tensor.untyped_storage().nbytes()
     except RuntimeError:
