@@ -27,7 +27,7 @@ class Sample:
 
 
 def system_calls(sample: Sample) -> Iterator[Point]:
-    """Every system call of small writes, once; in the large sample of everything, with every fault."""
+    """Every system call of small writes, once; in the large sample of all, with every fault."""
     if not sample.large:
         for scene in scenes.small_writes():
             yield from calls.once_each(scene, sample.scratch)
