@@ -37,8 +37,8 @@ It is imported when such an `out` is passed for the first time, and takes all ar
 """
 
 INSTEAD_OF_OUT = {
-    "jaxlib": "because JAX arrays are immutable; to get one, pass what fastinit.array returns to "
-    "jax.numpy.asarray",
+    "jaxlib": "because JAX arrays are immutable: to make one, call fastinit.jax.array, or "
+    "fastinit.jax.init for a whole tree",
 }
 """What to pass as `out` instead of another package's array."""
 

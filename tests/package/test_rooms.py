@@ -18,6 +18,7 @@ ROOMS = (
     "bench",
     "transformers",
     "torch",
+    "jax",
     "numba",
     "engines",
     "checkpoints",
@@ -108,6 +109,9 @@ def test_the_kernels_are_reached_through_their_backend_alone():
 DOORS = {
     "torch": ("torch", "transformers"),
     "transformers": ("transformers",),
+    "jax": ("jax",),
+    "jaxlib": ("jax",),
+    "flax": ("jax",),
     "numba": ("numba",),
     "llvmlite": ("numba",),
     "ray": ("engines",),
