@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`array`: one named tensor as a JAX array, of which each process fills the blocks that it holds."""
+"""`array`: one named tensor as a JAX array; each process fills the blocks that it holds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Makes JAX arrays of blocks that are filled here: each distinct block that this process holds once.
+"""Makes JAX arrays of blocks: each distinct block that this process holds is filled once.
 
-What a block holds is the caller's affair: `fill` draws a region of a tensor into memory.  A graphics card
-is filled in place, if gpu.py can; every other device gets what the CPU drew.
+The caller says what a block holds.  Every device but the CPU gets a copy of what was filled here;
+gpu.py has graphics cards that fill their own memory.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Fills arrays on graphics cards in place, through `fastinit.cuda`, where that can be.
 
-JAX's arrays are immutable, and its array interface refuses bfloat16.  So a fresh array of zeros gets
-its values before anybody else can see it: through the address of each shard's buffer.  It was
-measured so in a prototype, on an H100 with JAX 0.11.2; as it stands here, it has run on stand-ins
-alone.
+JAX's arrays are immutable, and its array interface refuses bfloat16.  So kernels write into a fresh
+array of zeros, through the address of each shard's buffer, before anybody else has the array.  A
+prototype of this ran on an H100 with JAX 0.11.2; this file has run on stand-ins alone.
 """
 
 from __future__ import annotations

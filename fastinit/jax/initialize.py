@@ -25,8 +25,8 @@ from fastinit.texts import quoted
 from fastinit.values.stream import checked
 
 INSTEAD = (
-    "Give them a scheme by rules=[(name, scheme)], or change the code that makes them.  Nothing was "
-    "allocated."
+    "Give them a scheme by rules=[(name, scheme)], or change the code that makes them.  Nothing "
+    "was allocated."
 )
 
 
@@ -111,8 +111,8 @@ def init(
     """The arrays that an init function would return, each filled by its path in the tree.
 
     The function is traced, as by ``jax.eval_shape``: it draws and allocates nothing.  What it asks
-    of jax.nn.initializers and of ``jax.random.normal``, ``uniform`` and ``truncated_normal`` is read
-    from its program, through ``jit``, ``vmap``, ``scan``, casts, reshapes and arithmetic with
+    of jax.nn.initializers and of ``jax.random.normal``, ``uniform`` and ``truncated_normal`` is
+    read from its program, through ``jit``, ``vmap``, ``scan``, casts, reshapes and arithmetic with
     numbers.  Each array gets exactly that distribution; in stacked layers, fans are those of one
     layer.  What is not understood is an error that names the path, never a guess.  Arrays that
     depend on no draw, such as tables and counters, are computed as the function computes them.

@@ -3,14 +3,13 @@
 
 Each function has the arguments, the defaults and the distribution of JAX's, and what it returns has
 JAX's protocol, ``init(key, shape, dtype=None, out_sharding=None)``.  The values are those of the
-stream whose seed is the key: for threefry's keys, its two words as the upper and the lower half; for
-others, a hash of the key.  In Flax, a parameter's key is a function of its path, and so are its
-values.
+stream whose seed is the key: the two words of a threefry key are its upper and its lower half, and
+other keys are hashed.  In Flax, a parameter's key is a function of its path, and so are its values.
 
 Outside of compiled functions, memory is filled at full speed.  Under ``jax.jit`` and ``lax.scan``,
-the program calls back to the host: it waits for the CPU, and the array is copied once; under a
-sharded ``jit``, one device makes the whole array, and hands out the parts.  `fastinit.jax.init` does
-neither, and understands these initializers as JAX's.
+the program calls back to the host: it waits for the CPU, and the array is copied once.  Under a
+sharded ``jit``, one device makes the whole array and hands out the parts.  `fastinit.jax.init` does
+neither, and understands these initializers as it does JAX's.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import jax
 import numpy as np
 
 from fastinit.jax import blocks, primitives
-from fastinit.jax.requests import InitializerRequest, request_of
+from fastinit.jax.requests import InitializerRequest, own, request_of
 from fastinit.numerics.checks import check_shape
 from fastinit.numerics.dtypes import resolve
 
@@ -58,7 +57,7 @@ def _initializer(request: InitializerRequest, default: Any) -> Initializer:
     def init(key: Any, shape: Any, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
         dims = check_shape(shape)
         kind = resolve(jax.numpy.float_ if dtype is None else _canonical(dtype)).numpy
-        request.scheme(dims, dims, tuple(range(len(dims)))).distribution(dims)
+        request.scheme(dims, dims, own(dims)).distribution(dims)
         made: jax.Array = primitives.draw(_words(key), request, dims, kind)
         if out_sharding is None:
             return made

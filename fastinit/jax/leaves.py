@@ -41,7 +41,7 @@ BOXES = {
     "flax.core.meta": "AxisMetadata",
     "flax.nnx": "Variable",
 }
-"""By module, where it is imported: classes of Flax that hold one array, and are no part of names."""
+"""By module, where it is imported: Flax's classes that hold one array, which names leave out."""
 
 
 @dataclass(frozen=True)

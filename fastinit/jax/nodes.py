@@ -7,6 +7,7 @@ reading.py finds it; here is what arithmetic makes of it.  Nothing here knows pr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ from fastinit.jax.requests import (
     DeltaOrthogonalRequest,
     InitializerRequest,
     OrthogonalRequest,
+    Places,
     PlainRequest,
+    own,
 )
 from fastinit.numerics.checks import Shape
 from fastinit.schemes import Scheme
@@ -113,7 +116,7 @@ class DrawnNode:
         narrowest: the narrowest dtype that the values had.
         request: what an initializer asked for; None where code called jax.random, or changed it.
         shape: for which it was asked.
-        axes: where the axes of `shape` lie now; None for a matrix that is not in its shape yet.
+        places: which axes now are those of `shape`; None for a matrix that is not in its shape yet.
         left: which steps the initializer has still to take: "scale", "place".
         loops: in which the values differ.
         parts: which elements of which draws these are.
@@ -124,7 +127,7 @@ class DrawnNode:
     parts: Parts
     request: InitializerRequest | None = None
     shape: Shape = ()
-    axes: Shape | None = ()
+    places: Places | None = ()
     left: tuple[str, ...] = ()
     loops: LoopNumbers = NO_LOOPS
 
@@ -146,20 +149,21 @@ class DrawnNode:
         limit = ROUNDING * float(_epsilon(self.narrowest)) * abs(expected)
         if abs(factor - expected) > limit:
             return None
-        if self.axes is not None:
-            scheme = self.request.scheme(self.shape, self.shape, tuple(range(len(self.shape))))
+        if self.places is not None:
+            scheme = self.request.scheme(self.shape, self.shape, own(self.shape))
             return replace(self, law=Law.of(scheme, self.shape), left=())
         if self.left == ("scale",) and not _ends_with(shape, self.shape):
             return None
-        axes = tuple(range(len(shape) - len(self.shape), len(shape)))
-        return replace(self, axes=axes, left=self.left[1:])
+        stack = len(shape) - len(self.shape)
+        places = tuple((axis + stack,) for axis in range(len(self.shape)))
+        return replace(self, places=places, left=self.left[1:])
 
     def _expected(self) -> float:
         """The number by which the initializer multiplies its draw."""
         if isinstance(self.request, OrthogonalRequest | DeltaOrthogonalRequest):
             return self.request.gain
         assert self.request is not None
-        scheme = self.request.scheme(self.shape, self.shape, tuple(range(len(self.shape))))
+        scheme = self.request.scheme(self.shape, self.shape, own(self.shape))
         law = Law.of(scheme, self.shape)
         if law is None:
             return math.nan
@@ -178,12 +182,17 @@ class DrawnNode:
         narrower = dtype.itemsize < self.narrowest.itemsize
         return replace(self, narrowest=dtype) if narrower else self
 
-    def rearranged(self, axes: Shape | None = None) -> Node:
-        """The same elements in another order, or some of them; `axes` if those are known still."""
+    def rearranged(self, moves: Mapping[int, Shape] | None = None) -> Node:
+        """The same elements in another order, or some of them.
+
+        Args:
+            moves: from each axis to those that it becomes; None if that cannot be said.
+        """
         if self.law is None and self.left[:1] == ("scale",):
             return self  # the initializer itself brings its matrix into shape
-        if axes is not None and self.axes is not None:
-            return replace(self, axes=axes)
+        if moves is not None and self.places is not None:
+            places = tuple(tuple(new for old in p for new in moves[old]) for p in self.places)
+            return replace(self, places=places)
         if self.law is None:
             return UnknownNode("a matrix is cut or reshaped, and no scheme does that", self.loops)
         return replace(self, request=None, left=())
@@ -197,12 +206,13 @@ class DrawnNode:
         """An array of zeros of `shape` in which the initializer puts its matrix."""
         if self.left != ("place",) or shape != self.shape:
             return UnknownNode("a draw is written into a part of an array", self.loops)
-        return replace(self, axes=tuple(range(len(shape))), left=())
+        return replace(self, places=own(shape), left=())
 
     def stacked(self) -> DrawnNode:
         """The rounds of a loop, one after the other along an additional first axis."""
-        axes = None if self.axes is None else tuple(axis + 1 for axis in self.axes)
-        return replace(self, axes=axes)
+        if self.places is None:
+            return self
+        return replace(self, places=tuple(tuple(axis + 1 for axis in p) for p in self.places))
 
 
 Node = FilledNode | ComputedNode | DrawnNode | UnknownNode
@@ -231,19 +241,19 @@ def scheme_of(node: DrawnNode, shape: Shape, dtype: np.dtype[Any]) -> Scheme:
         raise ValueError(
             f"it is drawn in {node.narrowest} and widened to {dtype}, and no scheme does that"
         )
-    if node.left or (node.law is None and node.axes is None):
+    if node.left or (node.law is None and node.places is None):
         raise ValueError("it is a part of what an initializer makes, and no scheme does that")
     if node.request is None:
         assert node.law is not None
         return replace(node.law.scheme(), reason="jax.random")
-    assert node.axes is not None
-    scheme = node.request.scheme(node.shape, shape, node.axes)
+    assert node.places is not None
+    scheme = node.request.scheme(node.shape, shape, node.places)
     return replace(scheme, reason="jax.nn.initializers")
 
 
 def _epsilon(dtype: np.dtype[Any]) -> float:
     """The distance of 1 to the next number."""
-    return float(ml_dtypes.finfo(dtype).eps)
+    return float(ml_dtypes.finfo(dtype).eps)  # type: ignore[no-untyped-call]
 
 
 def _ends_with(shape: Shape, end: Shape) -> bool:

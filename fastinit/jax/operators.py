@@ -6,6 +6,7 @@ An operator that is not here makes of a draw something that is not understood.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,13 +26,14 @@ from fastinit.jax.nodes import (
     overlap,
 )
 from fastinit.jax.requests import number
+from fastinit.numerics.checks import Shape
 
 ELEMENTWISE = {
     *("abs", "add", "add_any", "ceil", "convert_element_type", "cos", "div", "erf", "erf_inv"),
     *("exp", "exp2", "expm1", "floor", "integer_pow", "log", "log1p", "logistic", "max", "min"),
     *("mul", "neg", "pow", "rsqrt", "sign", "sin", "sqrt", "square", "sub", "tanh"),
 }
-"""Operators that make the same number everywhere of operands that are the same number everywhere."""
+"""Operators whose output is one number everywhere if each operand is."""
 
 PASSED_ON = {
     *("copy", "copy_p", "device_put", "mesh_cast", "optimization_barrier", "reshard"),
@@ -39,7 +41,7 @@ PASSED_ON = {
 }
 """Operators whose outputs have the values of their operands, one by one."""
 
-ORDERS = {"dynamic_slice", "rev", "reshape"}
+ORDERS = {"dynamic_slice", "rev"}
 """Operators that give each element of the first operand at most once, in another order."""
 
 
@@ -110,12 +112,12 @@ def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
         dtype = np.dtype(eqn.params["new_dtype"])
         return first.cast(dtype) if jax.numpy.issubdtype(dtype, np.floating) else None
     if name in _MOVES:
-        return _moved(first, _MOVES[name](eqn))
+        return _moved(first, eqn)
     if name == "slice":
-        return first.cut(tuple(zip(eqn.params["start_indices"], eqn.params["limit_indices"])))
+        bounds = zip(eqn.params["start_indices"], eqn.params["limit_indices"], strict=True)
+        return first.cut(tuple(bounds))
     if name in ORDERS:
-        same = name == "reshape" and shape == eqn.invars[0].aval.shape
-        return first if same else first.rearranged()
+        return first.rearranged()
     return None
 
 
@@ -149,36 +151,56 @@ def _split(eqn: Any) -> Iterator[Corners]:
         yield tuple(whole)
 
 
-def _broadcast(eqn: Any) -> dict[int, int] | None:
-    """Where the axes of the operand go; None if an element comes more than once."""
+Moves = dict[int, Shape]
+"""From each axis of an operand to those of the output that it becomes."""
+
+
+def _broadcast(eqn: Any) -> Moves | None:
+    """None if an element comes more than once."""
     before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
-    if np.prod(before) != np.prod(after):
+    if math.prod(before) != math.prod(after):
         return None
-    return dict(enumerate(eqn.params["broadcast_dimensions"]))
+    return {axis: (place,) for axis, place in enumerate(eqn.params["broadcast_dimensions"])}
 
 
-def _transpose(eqn: Any) -> dict[int, int]:
-    return {axis: place for place, axis in enumerate(eqn.params["permutation"])}
+def _transpose(eqn: Any) -> Moves:
+    return {axis: (place,) for place, axis in enumerate(eqn.params["permutation"])}
 
 
-def _squeeze(eqn: Any) -> dict[int, int]:
-    dropped = eqn.params["dimensions"]
-    kept = [n for n in range(len(eqn.invars[0].aval.shape)) if n not in dropped]
-    return {axis: place for place, axis in enumerate(kept)}
+def _squeeze(eqn: Any) -> Moves:
+    axes, dropped = range(len(eqn.invars[0].aval.shape)), eqn.params["dimensions"]
+    kept = [axis for axis in axes if axis not in dropped]
+    return {axis: (kept.index(axis),) if axis in kept else () for axis in axes}
 
 
-_MOVES: dict[str, Callable[[Any], dict[int, int] | None]] = {
+def _reshape(eqn: Any) -> Moves | None:
+    """None if axes are merged."""
+    before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    moves: Moves = {}
+    place = 0
+    for axis, dim in enumerate(before):
+        last = len(after) if axis == len(before) - 1 else place
+        while math.prod(after[place:last]) < dim and last < len(after):
+            last += 1
+        if math.prod(after[place:last]) != dim:
+            return None
+        moves[axis] = tuple(range(place, last))
+        place = last
+    return moves if place == len(after) else None
+
+
+_MOVES: dict[str, Callable[[Any], Moves | None]] = {
     "broadcast_in_dim": _broadcast,
-    "transpose": _transpose,
+    "reshape": _reshape,
     "squeeze": _squeeze,
+    "transpose": _transpose,
 }
-"""Operators that give axes another place: from old places to those of the output."""
+"""Operators that give axes other places."""
 
 
-def _moved(drawn: DrawnNode, places: dict[int, int] | None) -> Node:
-    if places is None:
+def _moved(drawn: DrawnNode, eqn: Any) -> Node:
+    """A draw whose axes an operator gives other places."""
+    moves = _MOVES[eqn.primitive.name](eqn)
+    if moves is None and eqn.primitive.name == "broadcast_in_dim":
         return UnknownNode("one draw is repeated over several elements", drawn.loops)
-    axes = drawn.axes
-    if axes is None or any(axis not in places for axis in axes):
-        return drawn.rearranged()
-    return drawn.rearranged(tuple(places[axis] for axis in axes))
+    return drawn.rearranged(moves)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Two primitives of JAX: `mark` says what an initializer asked for, and `draw` draws it.
 
-`mark` returns its operand.  In a traced function it tells which array is the draw of an initializer,
-inside scans, vmaps and nested functions too.  `draw` makes an array of a key; where its key is known
+`mark` returns its operand.  In a traced function it says which array is an initializer's draw,
+inside scans, vmaps and nested functions too.  `draw` makes an array from a key: if the key is known
 it fills memory, and in a compiled function it calls back to the host.
 """
 
@@ -18,7 +18,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 from fastinit.jax import blocks
-from fastinit.jax.requests import InitializerRequest
+from fastinit.jax.requests import InitializerRequest, own
 from fastinit.machine.state import in_default_floats
 from fastinit.memory import arrays
 from fastinit.memory.regions import region_of
@@ -95,7 +95,7 @@ def _filled(words: Any, request: InitializerRequest, shape: Shape, dtype: Any) -
     """The values of every key, as a NumPy array."""
     keys = np.asarray(words)
     out = blocks.empty((*keys.shape[:-1], *shape), dtype)
-    scheme = request.scheme(shape, shape, tuple(range(len(shape))))
+    scheme = request.scheme(shape, shape, own(shape))
     part = region_of(shape, None)
 
     def fill() -> None:

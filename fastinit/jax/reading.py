@@ -30,7 +30,7 @@ from fastinit.jax.nodes import (
     UnknownNode,
 )
 from fastinit.jax.primitives import draw_p, mark_p
-from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest
+from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest, own
 
 GENERATORS = {"random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", draw_p.name}
 """Primitives that make random bits."""
@@ -165,17 +165,18 @@ class _Reader:
         if isinstance(request, OrthogonalRequest | DeltaOrthogonalRequest):
             left = ("scale", "place") if isinstance(request, DeltaOrthogonalRequest) else ("scale",)
             return DrawnNode(None, dtype, self.part(), request, shape, None, left, node.loops)
+        places = tuple((axis,) for axis in axes)
         if isinstance(node, DrawnNode) and node.law is not None:
-            return replace(node, request=request, shape=shape, axes=axes, left=("scale",))
+            return replace(node, request=request, shape=shape, places=places, left=("scale",))
         return node
 
     def drawn_here(self, eqn: Any, key: Node) -> Node:
         """What an initializer of fastinit draws."""
         request, shape, dtype = (eqn.params[name] for name in ("request", "shape", "dtype"))
         stack = len(eqn.outvars[0].aval.shape) - len(shape)
-        axes = tuple(range(stack, stack + len(shape)))
-        law = Law.of(request.scheme(shape, shape, tuple(range(len(shape)))), shape)
-        return DrawnNode(law, dtype, self.part(), request, shape, axes, loops=key.loops)
+        places = tuple((axis + stack,) for axis in range(len(shape)))
+        law = Law.of(request.scheme(shape, shape, own(shape)), shape)
+        return DrawnNode(law, dtype, self.part(), request, shape, places, loops=key.loops)
 
     def part(self) -> Parts:
         """All of a draw that was not met before."""

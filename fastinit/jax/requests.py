@@ -2,14 +2,16 @@
 """What an initializer of jax.nn.initializers asks for, as a scheme of fastinit.
 
 A request is made for a shape, and its result may be a part of a larger array afterwards: scanned or
-vmapped layers stack it.  Its scheme then looks at the axes of the request alone.  Nothing here
+vmapped layers stack it.  Its scheme then looks at the axes of the request alone, which may
+have been split.  Nothing here
 traces, and nothing knows how a request was noticed; marks.py and initializers.py do.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,20 +31,28 @@ NAMED_SCALINGS = {
 }
 """The cases of variance scaling that have a name in JAX, and the same name here."""
 
+Places = tuple[Shape, ...]
+"""Which axes of an array each axis of another one has become, in order."""
+
 LAST = (-2, -1)
 """JAX's default input and output axes."""
+
+
+def own(shape: Shape) -> Places:
+    """The places of the axes of an array in itself."""
+    return tuple((axis,) for axis in range(len(shape)))
 
 
 class InitializerRequest(Protocol):
     """What an initializer asks for."""
 
-    def scheme(self, shape: Shape, whole: Shape, axes: Shape) -> Scheme:
+    def scheme(self, shape: Shape, whole: Shape, places: Places) -> Scheme:
         """The scheme of an array of shape `whole` that holds what was asked for `shape`.
 
         Args:
             shape: for which the initializer was called.
             whole: of the array, in which other axes stack independent results.
-            axes: where in `whole` the axes of `shape` lie.
+            places: which axes of `whole` each axis of `shape` has become.
 
         Raises:
             ValueError: no scheme does that.
@@ -55,7 +65,7 @@ class PlainRequest:
 
     init: Scheme
 
-    def scheme(self, shape: Shape, whole: Shape, axes: Shape) -> Scheme:
+    def scheme(self, shape: Shape, whole: Shape, places: Places) -> Scheme:
         """As `InitializerRequest` says."""
         return self.init
 
@@ -71,22 +81,20 @@ class VarianceScalingRequest:
     out_axis: Axes = -1
     batch_axis: Axes = ()
 
-    def scheme(self, shape: Shape, whole: Shape, axes: Shape) -> Scheme:
+    def scheme(self, shape: Shape, whole: Shape, places: Places) -> Scheme:
         """As `InitializerRequest` says."""
         ins, outs, batch = (
             _listed(shape, each) for each in (self.in_axis, self.out_axis, self.batch_axis)
         )
         if set(ins) & set(outs):
             return self._without_fans(shape)
-        stack = [axis for axis in range(len(whole)) if axis not in axes]
-        batch = tuple(sorted([*stack, *(axes[axis] for axis in batch)]))
+        n_in, n_out, inner = (_flat(places[axis] for axis in each) for each in (ins, outs, batch))
+        batch = tuple(sorted((*_stack(whole, places), *inner)))
         options: dict[str, Any] = {"batch_axis": _short(batch)} if batch else {}
-        last = tuple(axes[axis] - len(whole) for axis in (-2, -1)) if len(shape) > 1 else ()
-        if (self.in_axis, self.out_axis) == LAST and last == LAST:
+        if (self.in_axis, self.out_axis) == LAST and (*n_in, *n_out) == _last(whole, 2):
             options["layout"] = "jax"
         else:
-            options["in_axis"] = _short(tuple(axes[axis] for axis in ins))
-            options["out_axis"] = _short(tuple(axes[axis] for axis in outs))
+            options |= {"in_axis": _short(n_in), "out_axis": _short(n_out)}
         named = NAMED_SCALINGS.get((self.scale, self.mode, self.distribution))
         if named is not None:
             return named(**options)
@@ -119,14 +127,16 @@ class OrthogonalRequest:
     gain: float = 1.0
     column_axis: int = -1
 
-    def scheme(self, shape: Shape, whole: Shape, axes: Shape) -> Scheme:
+    def scheme(self, shape: Shape, whole: Shape, places: Places) -> Scheme:
         """As `InitializerRequest` says."""
-        stack = tuple(axis for axis in range(len(whole)) if axis not in axes)
+        stack = _stack(whole, places)
         options: dict[str, Any] = {"batch_axis": _short(stack)} if stack else {}
-        column = axes[self.column_axis]
-        if column == len(whole) - 1:
+        column = places[self.column_axis]
+        if len(column) != 1:
+            raise ValueError("the columns of a matrix are reshaped, and no scheme does that")
+        if column == _last(whole, 1):
             return schemes.orthogonal(self.gain, layout="jax", **options)
-        return schemes.orthogonal(self.gain, column_axis=column, **options)
+        return schemes.orthogonal(self.gain, column_axis=column[0], **options)
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ class DeltaOrthogonalRequest:
 
     gain: float = 1.0
 
-    def scheme(self, shape: Shape, whole: Shape, axes: Shape) -> Scheme:
+    def scheme(self, shape: Shape, whole: Shape, places: Places) -> Scheme:
         """As `InitializerRequest` says."""
         if shape != whole:
             raise ValueError("delta_orthogonal kernels are stacked, and no scheme does that")
@@ -208,3 +218,16 @@ def _listed(shape: Shape, axes: Axes) -> Shape:
 
 def _short(axes: Shape) -> Axes:
     return axes[0] if len(axes) == 1 else axes
+
+
+def _flat(places: Iterable[Shape]) -> Shape:
+    return tuple(itertools.chain.from_iterable(places))
+
+
+def _stack(whole: Shape, places: Places) -> Shape:
+    """The axes that stack independent results."""
+    return tuple(axis for axis in range(len(whole)) if axis not in _flat(places))
+
+
+def _last(whole: Shape, count: int) -> Shape:
+    return tuple(range(len(whole))[-count:])

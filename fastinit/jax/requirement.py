@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which versions of JAX and Flax this room works with.  It looks at versions and at nothing else."""
+"""Which versions of JAX and Flax this room works with.  It looks at versions alone."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 
 from fastinit.jax.primitives import mark
-from fastinit.jax.requests import request_of
+from fastinit.jax.requests import own, request_of
 
 PRECISION = "BF16_BF16_F32_X9"
 """A precision of matrix products that hardly anybody asks for.
@@ -132,7 +132,7 @@ def _marked(values: Any, frame: FrameType) -> Any:
     try:
         request = request_of(name, variables)
         shape = tuple(int(dim) for dim in variables["shape"])
-        request.scheme(shape, shape, tuple(range(len(shape)))).distribution(shape)
+        request.scheme(shape, shape, own(shape)).distribution(shape)
     except (KeyError, TypeError, ValueError):  # such as a scale that is computed
         return values
     return mark(values, request, shape)
