@@ -38,13 +38,17 @@ def computed(
         return []
     jaxpr = traced.program.jaxpr
     numbers = [leaf.number for leaf in leaves]
-    eqns = needed(jaxpr, set(numbers))
-    outvars = [jaxpr.outvars[number] for number in numbers]
-    used = {id(var) for eqn in eqns for var in eqn.invars} | {id(var) for var in outvars}
-    kept = [n for n, var in enumerate(jaxpr.invars) if id(var) in used]
+    eqns, outputs = needed(jaxpr, set(numbers)), [jaxpr.outvars[number] for number in numbers]
+    used = {id(var) for eqn in eqns for var in eqn.invars} | set(map(id, outputs))
+    kept = [number for number, var in enumerate(jaxpr.invars) if id(var) in used]
     part = jaxpr.replace(
-        invars=[jaxpr.invars[n] for n in kept], outvars=outvars, eqns=eqns, debug_info=None
+        invars=[jaxpr.invars[number] for number in kept],
+        outvars=outputs,
+        eqns=eqns,
+        debug_info=jaxpr.debug_info._replace(arg_names=None, result_paths=None),
     )
-    run = jaxpr_as_fun(ClosedJaxpr(part, traced.program.consts))
-    made: list[jax.Array] = jax.jit(run, out_shardings=list(shardings))(*(args[n] for n in kept))
+    run = jax.jit(
+        jaxpr_as_fun(ClosedJaxpr(part, traced.program.consts)), out_shardings=list(shardings)
+    )
+    made: list[jax.Array] = run(*(args[number] for number in kept))
     return made

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from fastinit import schemes as all_schemes
+from fastinit.docstrings import shares
 from fastinit.jax import arrays, blocks, computing, leaves
 from fastinit.jax.leaves import Leaf
 from fastinit.jax.tracing import Traced, traced
@@ -134,7 +135,8 @@ def init(
             they have.
         dtype: of all floating arrays, by default the dtype that each has.
         prefix: put before all names, as in "generator/".
-        threads: as for `fastinit.fill`.
+        threads: number of threads, >= 1; by default FASTINIT_THREADS, or else the number of CPUs
+            that this process may use.
 
     Returns:
         A tree of arrays, of the same structure.  Each process has filled only the blocks that its
@@ -229,6 +231,7 @@ def _computed(recipe: TreeRecipe, places: Sequence[Any], kind: Any) -> dict[int,
     }
 
 
+@shares(init)
 def plan(
     source: Callable[..., Any] | Any,
     *args: Any,
@@ -246,12 +249,17 @@ def plan(
     such as counters and keys, are not in it.
 
     Args:
-        source, args, rules, schemes, dtype, prefix: as for `init`.
-        name, config: of the plan, as for `fastinit.Plan`.
+        source, args, rules, schemes: as for `init`.
+        dtype: as for `init`.
+        name: of the plan: at most 256 printable characters.
+        config: the content of `config.json`: anything that JSON can hold.
+        prefix: as for `init`.
 
     Raises:
         ModuleError: some arrays have no scheme; all are listed.
-        TypeError, ValueError: as for `init` and `fastinit.Plan`.
+        TypeError: an argument is of the wrong type.
+        ValueError: an unknown dtype; a rule that decides nothing, or whose scheme does not suit an
+            array; a name that a checkpoint cannot hold.
 
     >>> import jax
     >>> import fastinit.jax as fj

@@ -56,7 +56,7 @@ def _initializer(request: InitializerRequest, default: Any) -> Initializer:
 
     def init(key: Any, shape: Any, dtype: Any = default, out_sharding: Any = None) -> jax.Array:
         dims = check_shape(shape)
-        kind = resolve(jax.numpy.float_ if dtype is None else _canonical(dtype)).numpy
+        kind = _canonical("float64" if dtype is None else dtype)
         request.scheme(dims, dims, own(dims)).distribution(dims)
         made: jax.Array = primitives.draw(_words(key), request, dims, kind)
         if out_sharding is None:
@@ -68,9 +68,9 @@ def _initializer(request: InitializerRequest, default: Any) -> Initializer:
 
 
 def _canonical(dtype: Any) -> Any:
-    """The dtype, which JAX narrows if it was not told to use 64 bits."""
-    name = resolve(dtype).numpy
-    return jax.dtypes.canonicalize_dtype(name) if name == np.float64 else name
+    """The dtype of NumPy; JAX narrows float64 unless its 64-bit mode is on."""
+    kind = resolve(dtype).numpy
+    return jax.dtypes.canonicalize_dtype(kind) if kind == np.float64 else kind
 
 
 def _words(key: Any) -> Any:

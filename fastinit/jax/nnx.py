@@ -47,8 +47,8 @@ def init(
     Args:
         model_fn: makes the model, as in ``lambda: Model(rngs=nnx.Rngs(0))``.
         seed, rules: as for `init`.
-        schemes, shardings: as for `init`, with the structure of ``nnx.state(model)``; shardings may
-            be what ``nnx.get_named_sharding`` returns.
+        schemes, shardings: one for all variables, or a tree of them, like ``nnx.state(model)``;
+            shardings may be what ``nnx.get_named_sharding`` returns.
         dtype, prefix, threads: as for `init`.
 
     Returns:
@@ -107,17 +107,17 @@ def update(
 
     Args:
         model: a model of nnx, sharded or not.
-        model_fn: makes such a model; it is traced, as by `init`.
+        model_fn: makes such a model; it is traced.
         seed, rules: as for `init`.
         only: which variables are drawn, a filter of nnx.
-        schemes: as for `init`, with the structure of ``nnx.state(model, only)``.
+        schemes: one for all variables, or a tree of them, like ``nnx.state(model, only)``.
         prefix, threads: as for `init`.
 
     Returns:
         `model`.
 
     Raises:
-        ValueError: `model_fn` makes a model of other shapes or names; and as for `init`.
+        ValueError: `model_fn` makes a model of other shapes or names; and what `init` finds wrong.
         ModuleError, TypeError: as for `init`.
 
     >>> from flax import nnx
@@ -161,7 +161,7 @@ def _check_same(ours: dict[str, tuple[int, ...]], theirs: dict[str, tuple[int, .
             )
 
 
-@shares(initialize.plan)
+@shares(initialize.init, initialize.plan)
 def plan(
     model_fn: Callable[[], Any],
     *,
@@ -175,9 +175,11 @@ def plan(
     """The floating variables of a model of nnx, as a `fastinit.Plan`.
 
     Args:
-        model_fn: makes the model, as for `fastinit.jax.nnx.init`.
-        rules, schemes, dtype, prefix: as for `fastinit.jax.init`.
-        name, config: of the plan, as for `fastinit.Plan`.
+        model_fn: makes the model.
+        rules: as for `init`.
+        schemes: one for all variables, or a tree of them, like ``nnx.state(model)``.
+        dtype, prefix: as for `init`.
+        name, config: as for `plan`.
 
     Raises:
         all: as for `plan`.
