@@ -45,11 +45,11 @@ ORDERS = {"dynamic_slice", "rev"}
 """Operators that give each element of the first operand at most once, in another order."""
 
 
-def outputs(eqn: Any, nodes: Sequence[Node], place: str) -> list[Node]:
+def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[Node]:
     """What the outputs of an operator are.
 
     Args:
-        place: where the code is that calls it, for messages.
+        place: where the code is that calls it, for messages; it is asked if there is one.
     """
     name, count = eqn.primitive.name, len(eqn.outvars)
     if name in PASSED_ON and len(nodes) == count:
@@ -70,7 +70,7 @@ def outputs(eqn: Any, nodes: Sequence[Node], place: str) -> list[Node]:
         if isinstance(node, UnknownNode):
             return [UnknownNode(node.why, loops)] * count
     if drawn:
-        why = f"it is computed from a draw by JAX's {name}{place}, and no scheme does that"
+        why = f"it is computed from a draw by JAX's {name}{place()}, and no scheme does that"
         return [UnknownNode(why, loops)] * count
     inputs = frozenset[int]().union(
         *(node.inputs for node in nodes if isinstance(node, ComputedNode))
@@ -102,6 +102,9 @@ def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
         return nodes[-1].placed(shape) if zeros else None
     if name in ("mul", "add") and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
         first, nodes = nodes[1], (nodes[1], first)
+    if name == "sub" and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
+        negative = nodes[1].times(-1.0, shape)
+        return negative.plus(number(first.value)) if isinstance(negative, DrawnNode) else negative
     if not isinstance(first, DrawnNode):
         return None
     if name in _ARITHMETIC and isinstance(nodes[1], FilledNode):

@@ -8,7 +8,7 @@ arithmetic or move elements; here are programs inside programs, draws and loops.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -32,8 +32,8 @@ from fastinit.jax.nodes import (
 from fastinit.jax.primitives import draw_p, mark_p
 from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest, own
 
-GENERATORS = {"random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", draw_p.name}
-"""Primitives that make random bits."""
+GENERATORS = {"threefry2x32", "rng_bit_generator", "rng_uniform", draw_p.name}
+"""Primitives that make random bits of plain integers; others take a key."""
 
 BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Under which names equations hold a program that they run once, with their own operands."""
@@ -49,7 +49,7 @@ def read(program: Any, wanted: Iterable[int]) -> dict[int, Node]:
     """What the wanted outputs of a ``ClosedJaxpr`` are, by their numbers."""
     jaxpr = program.jaxpr
     inputs = [ComputedNode(frozenset({number})) for number in range(len(jaxpr.invars))]
-    nodes = _Reader(itertools.count()).nodes(jaxpr, program.consts, inputs, set(wanted))
+    nodes = _Reader().nodes(jaxpr, program.consts, inputs, set(wanted))
     return {number: node for number, node in enumerate(nodes) if node is not None}
 
 
@@ -69,8 +69,10 @@ def _is_variable(var: Any) -> bool:
 
 
 class _Reader:
-    def __init__(self, numbers: Iterator[int]) -> None:
-        self.numbers = numbers
+    def __init__(self) -> None:
+        self.numbers = itertools.count()
+        self.around: list[Any] = []
+        """The equations that run the program that is read, from the outermost on."""
 
     def nodes(
         self, jaxpr: Any, consts: Iterable[Any], inputs: Sequence[Node], wanted: set[int]
@@ -103,17 +105,26 @@ class _Reader:
             return [self.marked(eqn, nodes[0])]
         if eqn.primitive is draw_p:
             return [self.drawn_here(eqn, nodes[0])]
-        if name in GENERATORS or any(_draws(inner) for inner in jaxprs_in_params(eqn.params)):
+        if _draws(eqn):
             loops = _all_loops(nodes)
-            why = f"it is drawn{_place(eqn)} by a function of jax.random that no scheme describes"
+            why = (
+                f"it is drawn{self.place(eqn)} by a function of jax.random that no scheme describes"
+            )
             return [UnknownNode(why, loops)] * len(eqn.outvars)
-        return operators.outputs(eqn, nodes, _place(eqn))
+        return operators.outputs(eqn, nodes, lambda: self.place(eqn))
 
     def call(self, eqn: Any, nodes: list[Node], wanted: set[int]) -> Sequence[Node | None]:
         """Read the program that an equation runs."""
         body = next(eqn.params[key] for key in BODIES if key in eqn.params)
         jaxpr, consts = getattr(body, "jaxpr", body), getattr(body, "consts", ())
-        return self.nodes(jaxpr, consts, nodes, wanted)
+        self.around.append(eqn)
+        found = self.nodes(jaxpr, consts, nodes, wanted)
+        self.around.pop()
+        return found
+
+    def place(self, eqn: Any) -> str:
+        """Where the code is that made an equation, or the program around it."""
+        return next(filter(None, map(_place, [eqn, *reversed(self.around)])), "")
 
     def scan(self, eqn: Any, nodes: list[Node], wanted: set[int]) -> Sequence[Node | None]:
         """Read the body of a loop, whose outputs are carried on or stacked.
@@ -149,7 +160,7 @@ class _Reader:
         key, *others = nodes
         out = eqn.outvars[0].aval
         bounds = [node.value for node in others if isinstance(node, FilledNode)]
-        if len(bounds) != len(others) or not np.issubdtype(np.dtype(out.dtype), np.inexact):
+        if len(bounds) != len(others) or not jax.dtypes.issubdtype(out.dtype, np.floating):
             return None
         loops, dtype = key.loops, np.dtype(out.dtype)
         if kind == "normal" and not bounds:
@@ -250,12 +261,16 @@ def _identity(eqn: Any) -> tuple[str, str]:
     return str(eqn.params.get("name")), str(getattr(information, "func_src_info", None))
 
 
-def _draws(jaxpr: Any) -> bool:
-    """Whether a program draws anywhere."""
-    return any(
-        eqn.primitive.name in GENERATORS or any(map(_draws, jaxprs_in_params(eqn.params)))
-        for eqn in jaxpr.eqns
-    )
+def _draws(eqn: Any) -> bool:
+    """Whether an equation makes random bits, or runs a program that does."""
+    if eqn.primitive.name in GENERATORS:
+        return True
+    bodies = list(jaxprs_in_params(eqn.params))
+    if bodies:
+        return any(_draws(inner) for body in bodies for inner in body.eqns)
+    takes_keys = any(_is_key(var) for var in eqn.invars)
+    gives_others = not all(_is_key(var) for var in eqn.outvars)
+    return takes_keys and gives_others and eqn.primitive.name != "random_unwrap"
 
 
 def _place(eqn: Any) -> str:
