@@ -333,7 +333,7 @@ def test_rules_come_first_then_schemes_then_the_function():
     kept = fj.init(model, KEY, seed=0, schemes={"a": None, "b": fi.ones()})
     np.testing.assert_array_equal(kept["a"], fi.array((3, 3), fi.normal(), seed=0, name="a"))
     assert fj.plan(model, KEY, schemes="ones")["a"].scheme == fi.ones()
-    with pytest.raises(ValueError, match="rule 1 .* is never used"):
+    with pytest.raises(ValueError, match=r"rule 1 .* is never used"):
         fj.init(model, KEY, seed=0, rules={"c": "zeros()"})
     with pytest.raises(ValueError, match="schemes has another structure"):
         fj.init(model, KEY, seed=0, schemes={"a": fi.ones()})
