@@ -45,7 +45,9 @@ def computed(
         invars=[jaxpr.invars[number] for number in kept],
         outvars=outputs,
         eqns=eqns,
-        debug_info=jaxpr.debug_info._replace(arg_names=None, result_paths=None),
+        debug_info=jaxpr.debug_info._replace(
+            arg_names=("",) * len(kept), result_paths=("",) * len(outputs)
+        ),
     )
     run = jax.jit(
         jaxpr_as_fun(ClosedJaxpr(part, traced.program.consts)), out_shardings=list(shardings)

@@ -8,14 +8,14 @@ arithmetic or move elements; here are programs inside programs, draws and loops.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Literal, jaxprs_in_params
+from jax.extend.core import Literal
 
 from fastinit.jax import operators
 from fastinit.jax.nodes import (
@@ -261,11 +261,20 @@ def _identity(eqn: Any) -> tuple[str, str]:
     return str(eqn.params.get("name")), str(getattr(information, "func_src_info", None))
 
 
+def _bodies(eqn: Any) -> Iterator[Any]:
+    """The programs inside an equation."""
+    for value in eqn.params.values():
+        for each in value if isinstance(value, tuple | list) else (value,):
+            body = getattr(each, "jaxpr", each)
+            if hasattr(body, "eqns"):
+                yield body
+
+
 def _draws(eqn: Any) -> bool:
     """Whether an equation makes random bits, or runs a program that does."""
     if eqn.primitive.name in GENERATORS:
         return True
-    bodies = list(jaxprs_in_params(eqn.params))
+    bodies = list(_bodies(eqn))
     if bodies:
         return any(_draws(inner) for body in bodies for inner in body.eqns)
     takes_keys = any(_is_key(var) for var in eqn.invars)

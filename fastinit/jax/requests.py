@@ -211,8 +211,18 @@ def _tupled(axes: Any) -> Axes:
 
 
 def _listed(shape: Shape, axes: Axes) -> Shape:
-    """The axes of `shape`, from 0 on."""
+    """The axes of `shape`, from 0 on.
+
+    Raises:
+        ValueError: one does not exist.
+    """
     each = (axes,) if isinstance(axes, int) else axes
+    for axis in each:
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(
+                f"shape {shape} has no axis {axis}, which is an input, output or batch axis: need "
+                "a shape such as (in, out), or other axes"
+            )
     return tuple(range(len(shape))[axis] for axis in each)
 
 

@@ -110,7 +110,6 @@ DOORS = {
     "torch": ("torch", "transformers"),
     "transformers": ("transformers",),
     "jax": ("jax",),
-    "jaxlib": ("jax",),
     "flax": ("jax",),
     "numba": ("numba",),
     "llvmlite": ("numba",),

@@ -122,7 +122,7 @@ def key_of(seed):
     return jax.random.key(seed, impl="unsafe_rbg")
 
 
-FAST = ("Dense", "DenseGeneral", "Conv in groups", "LSTM", "experts")
+FAST = ("Dense", "DenseGeneral", "Conv in groups")
 
 
 @pytest.mark.parametrize(
@@ -268,6 +268,7 @@ def plain(state):
     )
 
 
+@pytest.mark.slow
 def test_a_model_of_nnx_starts_as_by_itself():
     ours, theirs = fj.nnx.init(make, seed=0), jax.jit(lambda: nnx.state(make()))()
     assert_alike(plain(nnx.state(ours)), plain(theirs))
