@@ -52,7 +52,7 @@ def drawn(source: Sampler, part: Region, sharding: Any) -> jax.Array:
             device=_ordinal(shard.device),
             stream=0,
         )
-        tasks.append(cuda.Task(memory, source, part.piece(first, block.shape)))
+        tasks.append(cuda.DeviceTask(memory, source, part.piece(first, block.shape)))
     cuda.draw(tasks)
     for device in {task.out.device for task in tasks}:
         cuda.synchronize(device)

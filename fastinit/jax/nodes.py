@@ -237,9 +237,9 @@ def scheme_of(node: DrawnNode, shape: Shape, dtype: np.dtype[Any]) -> Scheme:
     Raises:
         ValueError: there is none.
     """
-    if node.narrowest.itemsize < dtype.itemsize:
+    if node.narrowest != dtype:
         raise ValueError(
-            f"it is drawn in {node.narrowest} and widened to {dtype}, and no scheme does that"
+            f"it is drawn in {node.narrowest} and converted to {dtype}, and no scheme does that"
         )
     if node.left or (node.law is None and node.places is None):
         raise ValueError("it is a part of what an initializer makes, and no scheme does that")

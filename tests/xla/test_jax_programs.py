@@ -216,7 +216,11 @@ NOT_UNDERSTOOD = [
     (lambda k: random.gamma(k, 2.0, (3,)), "by a function of jax.random that no scheme"),
     (lambda k: random.bernoulli(k, 0.5, (3,)).astype(float), "no scheme"),
     (lambda k: random.normal(k, (3,)) + random.normal(k, (3,)), "JAX's add"),
-    (lambda k: random.normal(k, (3,), "bfloat16").astype("float32"), "widened"),
+    (
+        lambda k: random.normal(k, (3,), "bfloat16").astype("float32"),
+        "drawn in bfloat16 and converted to",
+    ),
+    (lambda k: random.normal(k, (3,), "bfloat16").astype("float16"), "converted to float16"),
     (lambda k: jnp.zeros((4, 3)).at[1:].set(random.normal(k, (3, 3))), "a part of an array"),
     (lambda k: jnp.pad(random.normal(k, (3, 3)), 1), "JAX's pad"),
     (lambda k: inits.orthogonal()(k, (4, 4)) + 1, "added to a matrix"),

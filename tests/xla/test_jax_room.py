@@ -93,7 +93,7 @@ class StandInTask:
 class StandInCuda:
     """In the place of `fastinit.cuda`; its card is JAX's CPU device, whose memory it fills."""
 
-    DeviceArray, Task = StandInArray, StandInTask
+    DeviceArray, DeviceTask = StandInArray, StandInTask
 
     def __init__(self):
         self.tasks, self.waited, self.kernels = [], [], True
