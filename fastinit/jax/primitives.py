@@ -100,9 +100,9 @@ def _filled(words: Any, request: InitializerRequest, shape: Shape, dtype: Any) -
 
     def fill() -> None:
         each = out.reshape(math.prod(keys.shape[:-1]), *shape)
-        for key, values in zip(keys.reshape(-1, keys.shape[-1]), each, strict=True):
+        for number, key in enumerate(keys.reshape(-1, keys.shape[-1])):
             source = sampler(scheme, shape, checked(seed_of(key), STREAM_NAME), resolve(dtype))
-            arrays.draw(values, source, part, arrays.workers_for(part, None))
+            arrays.draw(each[number, ...], source, part, arrays.workers_for(part, None))
 
     in_default_floats(fill, (), {})
     return out

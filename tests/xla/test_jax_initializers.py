@@ -16,6 +16,7 @@ pytestmark = pytest.mark.frameworks
 jax = pytest.importorskip("jax")
 
 import fastinit.jax as fj  # noqa: E402 - only where JAX is
+from fastinit.jax import primitives  # noqa: E402
 
 jnp = jax.numpy
 KEY, SHAPE = jax.random.key(7), (24, 40)
@@ -92,6 +93,21 @@ def test_transformations_change_no_value(name):
     np.testing.assert_array_equal(scanned, alone)
     grid = keys.reshape(3, 1)
     np.testing.assert_array_equal(jax.vmap(jax.vmap(one))(grid), alone[:, None])
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (2**18 + 1,)])
+def test_shapes_at_the_edges(shape):
+    normal = fj.initializers.normal(1.0)
+    keys = jax.random.split(KEY, 2)
+    for made in (
+        jax.vmap(lambda key: normal(key, shape))(keys),
+        jax.jit(jax.vmap(lambda key: normal(key, shape)))(keys),
+    ):
+        for key, values in zip(keys, made, strict=True):
+            seed = primitives.seed_of(jax.random.key_data(key))
+            expected = fi.array(shape, fi.normal(), seed=seed, name="jax.initializers")
+            np.testing.assert_array_equal(values, expected)
+            np.testing.assert_array_equal(normal(key, shape), expected)
 
 
 def test_shapes_without_memory():

@@ -374,6 +374,14 @@ def test_same_seed_name_and_scheme_give_numpys_bytes():
             assert np.asarray(made[name]).tobytes() == expected.tobytes(), (dtype, name)
 
 
+def test_arrays_without_axes_or_elements_are_numpys_too():
+    shapes = {"a": (), "b": (0,), "c": (3, 0), "d": (1, 1)}
+    tree = {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}
+    made = fj.init(tree, seed=7, schemes=fi.normal())
+    for name, shape in shapes.items():
+        np.testing.assert_array_equal(made[name], fi.array(shape, fi.normal(), seed=7, name=name))
+
+
 def test_a_checkpoint_of_its_plan_has_the_same_values(tmp_path):
     def model(key):
         return {"up": inits.he_normal()(key, (8, 16)), "bias": jnp.zeros(16)}
