@@ -142,6 +142,23 @@ def check_initializers(mesh):
     assert_part(he(key, SHAPE, out_sharding=sharding), alone)
 
 
+def check_nnx(mesh):
+    """A model of nnx is made sharded, and drawn anew where it is."""
+    from flax import nnx
+
+    sharding = NamedSharding(mesh, P(None, "x"))
+
+    def model():
+        return nnx.Linear(16, 32, use_bias=False, rngs=nnx.Rngs(0))
+
+    made = fj.nnx.init(model, seed=3, shardings=sharding)
+    for seed in (3, 4):
+        expected = fi.array((16, 32), fi.lecun_normal(layout="jax"), seed=seed, name="kernel")
+        fj.nnx.update(made, model, seed=seed)
+        assert made.kernel[...].sharding == sharding
+        assert_part(made.kernel[...], expected)
+
+
 def on_devices():
     count_blocks()
     mesh = jax.make_mesh((4, 2), ("x", "y"))
@@ -149,6 +166,7 @@ def on_devices():
     check_tree(mesh)
     check_refusals(mesh)
     check_initializers(mesh)
+    check_nnx(mesh)
 
 
 def peak():
