@@ -63,8 +63,10 @@ def _devices(sharding: Any) -> list[Any]:
     """The devices of this process, of a sharding or by JAX's default."""
     if sharding is not None:
         return sorted(sharding.addressable_devices, key=lambda device: device.id)
-    default = jax.config.jax_default_device
-    return [default if hasattr(default, "platform") else jax.local_devices()[0]]
+    default = jax.config.jax_default_device  # a device, the name of a platform, or None
+    if default is None or isinstance(default, str):
+        return [jax.local_devices(backend=default)[0]]
+    return [default]
 
 
 def _ordinal(device: Any) -> int:

@@ -173,6 +173,23 @@ def test_a_region_is_the_slice_of_the_whole():
         np.testing.assert_array_equal(made, flat)
 
 
+def test_arrays_can_be_trained_and_donated():
+    made = fj.init(lambda key: {"w": random.normal(key, (200, 300))}, KEY, seed=0)
+    expected = fi.array((200, 300), fi.normal(), seed=0, name="w")
+    slope = jax.grad(lambda tree: (tree["w"] ** 2).sum())(made)
+    np.testing.assert_array_equal(slope["w"], 2 * expected)
+    doubled = jax.jit(lambda x: 2 * x, donate_argnums=0)(made["w"])
+    np.testing.assert_array_equal(doubled, 2 * expected)
+
+
+def test_the_default_device_is_used():
+    device = jax.devices()[-1]
+    for default in (device, "cpu", None):
+        with jax.default_device(default):
+            made = fj.array((3,), fi.normal(), seed=0, name="w")
+        np.testing.assert_array_equal(made, fi.array((3,), fi.normal(), seed=0, name="w"))
+
+
 def test_the_cpu_takes_the_memory_that_was_filled(monkeypatch):
     """No second copy of a large array; the address says so."""
     from fastinit.jax import blocks
