@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import ml_dtypes
@@ -107,6 +108,12 @@ class Law:
         return None
 
 
+@lru_cache(maxsize=256)  # a model has many layers of few shapes
+def own_law(request: InitializerRequest, shape: Shape) -> Law | None:
+    """The law of what an initializer makes for a shape."""
+    return Law.of(request.scheme(shape, shape, own(shape)), shape)
+
+
 @dataclass(frozen=True)
 class DrawnNode:
     """Drawn, each element once.
@@ -150,8 +157,7 @@ class DrawnNode:
         if abs(factor - expected) > limit:
             return None
         if self.places is not None:
-            scheme = self.request.scheme(self.shape, self.shape, own(self.shape))
-            return replace(self, law=Law.of(scheme, self.shape), left=())
+            return replace(self, law=own_law(self.request, self.shape), left=())
         if self.left == ("scale",) and not _ends_with(shape, self.shape):
             return None
         stack = len(shape) - len(self.shape)
@@ -163,8 +169,7 @@ class DrawnNode:
         if isinstance(self.request, OrthogonalRequest | DeltaOrthogonalRequest):
             return self.request.gain
         assert self.request is not None
-        scheme = self.request.scheme(self.shape, self.shape, own(self.shape))
-        law = Law.of(scheme, self.shape)
+        law = own_law(self.request, self.shape)
         if law is None:
             return math.nan
         if law.kind != "uniform":

@@ -28,9 +28,10 @@ from fastinit.jax.nodes import (
     Node,
     Parts,
     UnknownNode,
+    own_law,
 )
 from fastinit.jax.primitives import draw_p, mark_p
-from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest, own
+from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest
 
 GENERATORS = {"threefry2x32", "rng_bit_generator", "rng_uniform", draw_p.name}
 """Primitives that make random bits of plain integers; others take a key."""
@@ -186,7 +187,7 @@ class _Reader:
         request, shape, dtype = (eqn.params[name] for name in ("request", "shape", "dtype"))
         stack = len(eqn.outvars[0].aval.shape) - len(shape)
         places = tuple((axis + stack,) for axis in range(len(shape)))
-        law = Law.of(request.scheme(shape, shape, own(shape)), shape)
+        law = own_law(request, shape)
         return DrawnNode(law, dtype, self.part(), request, shape, places, loops=key.loops)
 
     def part(self) -> Parts:

@@ -46,6 +46,9 @@ def own(shape: Shape) -> Places:
 class InitializerRequest(Protocol):
     """What an initializer asks for."""
 
+    def __hash__(self) -> int:
+        """Caches and JAX's programs use it as a key."""
+
     def scheme(self, shape: Shape, whole: Shape, places: Places) -> Scheme:
         """The scheme of an array of shape `whole` that holds what was asked for `shape`.
 
