@@ -85,6 +85,7 @@ def model(key):
     return {
         "up": up,
         "tied": up,
+        "tied_elsewhere": up,
         "stack": jax.vmap(lambda key: lecun(key, SHAPE))(keys),
         "square": orthogonal(key, (16, 16)),
         "table": jax.numpy.arange(8.0),
@@ -98,6 +99,7 @@ def check_tree(mesh):
     specs = {
         "up": P("x", "y"),
         "tied": P("x", "y"),
+        "tied_elsewhere": P("y"),
         "stack": P("y", None, "x"),
         "square": P(None, "y"),
         "table": P("x"),

@@ -140,7 +140,8 @@ def init(
 
     Returns:
         A tree of arrays, of the same structure.  Each process has filled only the blocks that its
-        devices hold, each distinct block once.  Arrays that the function returns twice are one.
+        devices hold, each distinct block once.  What the function returns twice is one array, or
+        two equal ones if their shardings differ.
 
     Raises:
         ModuleError: some arrays cannot be made; all are listed, and nothing was allocated.
@@ -179,12 +180,12 @@ def values_of(
     jobs = []
     for leaf, place in zip(recipe.leaves, places, strict=True):
         blocks.check(leaf.shape, place)
-        if leaf.scheme is None or leaf.tied is not None:
+        if leaf.scheme is None or _shares(leaf, places):
             continue
         drawn = resolve(leaf.dtype) if kind is None else kind
         part = region_of(leaf.shape, None)
         workers_for(part, threads)
-        stream = checked(seed, leaf.name)
+        stream = checked(seed, leaf.name if leaf.tied is None else recipe.leaves[leaf.tied].name)
         arguments = (leaf.scheme, leaf.shape, stream, drawn)
         jobs.append((leaf.number, in_default_floats(sampler, arguments, {}), part, place))
     checked(seed, "name")
@@ -192,9 +193,14 @@ def values_of(
     for number, source, part, place in jobs:
         values[number] = arrays.drawn(source, part, place, threads)
     for leaf in recipe.leaves:
-        if leaf.tied is not None:
+        if leaf.tied is not None and leaf.number not in values:
             values[leaf.number] = values[leaf.tied]
     return [values[leaf.number] for leaf in recipe.leaves]
+
+
+def _shares(leaf: Leaf, places: Sequence[Any]) -> bool:
+    """Whether a leaf is the very array of another one, on the same devices."""
+    return leaf.tied is not None and places[leaf.number] == places[leaf.tied]
 
 
 def _shardings(recipe: TreeRecipe, given: Any) -> list[Any]:
