@@ -22,5 +22,6 @@ from fastinit.cuda.choice import problem as problem
 from fastinit.cuda.drawing import can_draw as can_draw
 from fastinit.cuda.drawing import draw as draw
 from fastinit.cuda.drawing import prepare as prepare
+from fastinit.cuda.drawing import synchronize as synchronize
 from fastinit.cuda.memory import fill as fill
 from fastinit.cuda.summary import summary as summary

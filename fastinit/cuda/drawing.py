@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from fastinit.cuda.arrays import DeviceArray, DeviceTask
 from fastinit.cuda.devices import Device, device
 from fastinit.cuda.launches import Launch, launches
+from fastinit.cuda.requirement import called, loaded
 from fastinit.values.samplers import Sampler
 
 
@@ -57,6 +58,20 @@ def prepare(tasks: Iterable[DeviceTask]) -> None:
         where = device(number)
         with where.current():
             _load(where, launches(together, where.multiprocessors), stream)
+
+
+def synchronize(number: int, stream: int = 0) -> None:
+    """Wait until everything on a stream of the device `number` is done.
+
+    `draw` waits for nothing.  Call this before code that does not know the stream gets the memory.
+
+    Raises:
+        ImportError, BackendError: as `draw`; work on the stream has failed.
+    """
+    driver = loaded().driver
+    with device(number).current():
+        status = driver.cuStreamSynchronize(driver.CUstream(stream))
+        called(status, "cuStreamSynchronize")
 
 
 def _load(where: Device, work: Iterable[Launch], stream: int) -> None:

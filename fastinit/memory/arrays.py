@@ -43,8 +43,8 @@ PROTOCOLS = {
 """By an attribute of its class: the module whose `fill` fills an object of any other package."""
 
 INSTEAD_OF_OUT = {
-    "jaxlib": "because JAX arrays are immutable; to get one, pass what fastinit.array returns to "
-    "jax.numpy.asarray",
+    "jaxlib": "because JAX arrays are immutable: to make one, call fastinit.jax.array, or "
+    "fastinit.jax.init for a whole tree",
     "tensorflow": "because TensorFlow's tensors are immutable; to get one, pass what "
     "fastinit.array returns to tensorflow.constant",
 }

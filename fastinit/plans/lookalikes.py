@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any
 
 from fastinit.magic import OTHER_WEIGHTS, kind_of_bytes
@@ -143,9 +144,12 @@ def of_object(source: object) -> str:
         return f"it is the class {printable(source.__name__)}; pass an object of it"
     if isinstance(source, Mapping):
         return (
-            "it is a dict; fastinit.Plan.from_json takes a plan's JSON form, and "
-            "transformers.AutoConfig.for_model(**config) a config's"
+            "it is a dict; fastinit.Plan.from_json takes a plan's JSON form, "
+            "transformers.AutoConfig.for_model(**config) a config's, and fastinit.jax.plan a tree "
+            "of JAX's arrays"
         )
+    if isinstance(source, FunctionType | MethodType):
+        return "it is a function; fastinit.jax.plan takes an init function of JAX"
     if isinstance(source, list | tuple):
         return "it is a list; fastinit.Plan takes a list of tensors"
     return f"it is a {printable(type(source).__name__)}"

@@ -46,7 +46,7 @@ def test_the_modules_are_found():
 def framework_of(name):
     """The framework that a module needs, or an empty text."""
     room = ".".join(name.split(".")[1:2])
-    return room if room in ("torch", "transformers", "numba") else ""
+    return room if room in ("torch", "transformers", "jax", "numba") else ""
 
 
 @pytest.mark.parametrize(

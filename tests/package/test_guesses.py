@@ -141,7 +141,7 @@ GUESSES = {
     "jax array as out": (
         filled(JAX_ARRAY),
         TypeError,
-        "because JAX arrays are immutable; to get one, pass what fastinit.array returns to jax",
+        "because JAX arrays are immutable: to make one, call fastinit.jax.array, or fastinit.jax",
     ),
     "list as out": (filled([0.0]), TypeError, r"out is a list: .*such as np.empty\(shape, 'float"),
     "scheme first": (

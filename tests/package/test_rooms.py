@@ -18,6 +18,7 @@ ROOMS = (
     "bench",
     "transformers",
     "torch",
+    "jax",
     "numba",
     "engines",
     "checkpoints",
@@ -109,6 +110,8 @@ def test_the_kernels_are_reached_through_their_backend_alone():
 DOORS = {
     "torch": ("torch", "transformers"),
     "transformers": ("transformers",),
+    "jax": ("jax",),
+    "flax": ("jax",),
     "numba": ("numba",),
     "llvmlite": ("numba",),
     "ray": ("engines",),

@@ -274,12 +274,13 @@ class Module:
         (Module, "it is the class Module; pass an object of it"),
         (
             {"tensors": []},
-            r"it is a dict; fastinit.Plan.from_json takes a plan's JSON form, and tr",
+            r"it is a dict; fastinit.Plan.from_json takes a plan's JSON form, tr",
         ),
         ([fi.Tensor("w", (1,), "zeros()")], "it is a list; fastinit.Plan takes a list of tensors"),
         (fi.he_normal(), "it is a Scheme"),
+        (lambda key: {}, "it is a function; fastinit.jax.plan takes an init function of JAX"),
     ],
-    ids=["None", "bytes", "object", "class", "dict", "list", "scheme"],
+    ids=["None", "bytes", "object", "class", "dict", "list", "scheme", "function"],
 )
 def test_an_object_of_another_kind_says_what_it_is(source, words):
     refused(source, words)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""What operators of JAX make of constants, computed arrays and draws.
+
+An operator that is not here makes of a draw something that is not understood.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from fastinit.jax.nodes import (
+    NO_LOOPS,
+    ComputedNode,
+    Corners,
+    DrawnNode,
+    FilledNode,
+    Node,
+    Parts,
+    UnknownNode,
+    overlap,
+)
+from fastinit.jax.requests import number
+from fastinit.numerics.checks import Shape
+
+ELEMENTWISE = {
+    *("abs", "add", "add_any", "ceil", "convert_element_type", "cos", "div", "erf", "erf_inv"),
+    *("exp", "exp2", "expm1", "floor", "integer_pow", "log", "log1p", "logistic", "max", "min"),
+    *("mul", "neg", "pow", "rsqrt", "sign", "sin", "sqrt", "square", "sub", "tanh"),
+}
+"""Operators whose output is one number everywhere if each operand is."""
+
+PASSED_ON = {
+    *("copy", "copy_p", "device_put", "mesh_cast", "optimization_barrier", "reshard"),
+    *("sharding_constraint", "stop_gradient", "pvary", "layout_constraint"),
+}
+"""Operators whose outputs have the values of their operands, one by one."""
+
+ORDERS = {"dynamic_slice", "rev"}
+"""Operators that give each element of the first operand at most once, in another order."""
+
+
+def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[Node]:
+    """What the outputs of an operator are.
+
+    Args:
+        place: where the code is that calls it, for messages; it is asked if there is one.
+    """
+    name, count = eqn.primitive.name, len(eqn.outvars)
+    if name in PASSED_ON and len(nodes) == count:
+        return list(nodes)
+    if all(isinstance(node, FilledNode) for node in nodes) and nodes:
+        constant = _constant(eqn, nodes)
+        if constant is not None:
+            return [constant] * count
+    if name == "split" and isinstance(nodes[0], DrawnNode):
+        return [nodes[0].cut(box) for box in _split(eqn)]
+    drawn = [node for node in nodes if isinstance(node, DrawnNode)]
+    if drawn and not any(isinstance(node, UnknownNode) for node in nodes):
+        found = _of_draws(eqn, nodes)
+        if found is not None:
+            return [found] * count
+    loops = NO_LOOPS.union(*(node.loops for node in nodes))
+    for node in nodes:
+        if isinstance(node, UnknownNode):
+            return [UnknownNode(node.why, loops)] * count
+    if drawn:
+        why = f"it is computed from a draw by JAX's {name}{place()}, and no scheme does that"
+        return [UnknownNode(why, loops)] * count
+    inputs = frozenset[int]().union(
+        *(node.inputs for node in nodes if isinstance(node, ComputedNode))
+    )
+    return [ComputedNode(inputs, loops)] * count
+
+
+def _constant(eqn: Any, nodes: Sequence[Node]) -> FilledNode | None:
+    """The number that an operator makes of numbers."""
+    name = eqn.primitive.name
+    values = [node.value for node in nodes if isinstance(node, FilledNode)]
+    if name in ("broadcast_in_dim", "reshape", "squeeze", "transpose", "slice", "expand_dims"):
+        return FilledNode(values[0])
+    if name not in ELEMENTWISE:
+        return None
+    with jax.ensure_compile_time_eval():
+        made = eqn.primitive.bind(*map(jax.numpy.asarray, values), **eqn.params)
+    return FilledNode(np.asarray(made)[()])
+
+
+def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
+    """What an operator makes of draws; None if nothing is known."""
+    name = eqn.primitive.name
+    first, shape = nodes[0], eqn.outvars[0].aval.shape
+    if name == "concatenate":
+        return _joined(nodes)
+    if name.startswith("scatter") and isinstance(nodes[-1], DrawnNode):
+        zeros = isinstance(first, FilledNode) and first.value == 0
+        return nodes[-1].placed(shape) if zeros else None
+    if name in ("mul", "add") and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
+        first, nodes = nodes[1], (nodes[1], first)
+    if name == "sub" and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
+        negative = nodes[1].times(-1.0, shape)
+        return negative.plus(number(first.value)) if isinstance(negative, DrawnNode) else negative
+    if not isinstance(first, DrawnNode):
+        return None
+    if name in _ARITHMETIC and isinstance(nodes[1], FilledNode):
+        return _ARITHMETIC[name](first, number(nodes[1].value), shape)
+    if name == "neg":
+        return first.times(-1.0, shape)
+    if name == "convert_element_type":
+        dtype = np.dtype(eqn.params["new_dtype"])
+        return first.cast(dtype) if jax.numpy.issubdtype(dtype, np.floating) else None
+    if name in _MOVES:
+        return _moved(first, eqn)
+    if name == "slice":
+        bounds = zip(eqn.params["start_indices"], eqn.params["limit_indices"], strict=True)
+        return first.cut(tuple(bounds))
+    if name in ORDERS:
+        return first.rearranged()
+    return None
+
+
+_ARITHMETIC: dict[str, Callable[[DrawnNode, float, Any], Node]] = {
+    "mul": lambda drawn, value, shape: drawn.times(value, shape),
+    "div": lambda drawn, value, shape: drawn.times(1 / value, shape) if value else drawn.plus(0),
+    "add": lambda drawn, value, shape: drawn.plus(value),
+    "sub": lambda drawn, value, shape: drawn.plus(-value),
+}
+
+
+def _joined(nodes: Sequence[Node]) -> Node | None:
+    """Draws side by side: of one law they are one draw."""
+    drawn = [node.rearranged() for node in nodes if isinstance(node, DrawnNode)]
+    parts: Parts = frozenset()
+    for node in drawn:
+        if not isinstance(node, DrawnNode) or overlap(parts, node.parts):
+            return None
+        parts |= node.parts
+    joined = {replace(node, parts=parts) for node in drawn if isinstance(node, DrawnNode)}
+    return joined.pop() if len(drawn) == len(nodes) and len(joined) == 1 else None
+
+
+def _split(eqn: Any) -> Iterator[Corners]:
+    """The boxes of the outputs of ``lax.split``."""
+    axis, start = eqn.params["axis"], 0
+    for size in eqn.params["sizes"]:
+        whole = [(0, dim) for dim in eqn.invars[0].aval.shape]
+        whole[axis] = start, start + size
+        start += size
+        yield tuple(whole)
+
+
+Moves = dict[int, Shape]
+"""From each axis of an operand to those of the output that it becomes."""
+
+
+def _broadcast(eqn: Any) -> Moves | None:
+    """None if an element comes more than once."""
+    before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    if math.prod(before) != math.prod(after):
+        return None
+    return {axis: (place,) for axis, place in enumerate(eqn.params["broadcast_dimensions"])}
+
+
+def _transpose(eqn: Any) -> Moves:
+    return {axis: (place,) for place, axis in enumerate(eqn.params["permutation"])}
+
+
+def _squeeze(eqn: Any) -> Moves:
+    axes, dropped = range(len(eqn.invars[0].aval.shape)), eqn.params["dimensions"]
+    kept = [axis for axis in axes if axis not in dropped]
+    return {axis: (kept.index(axis),) if axis in kept else () for axis in axes}
+
+
+def _reshape(eqn: Any) -> Moves | None:
+    """None if axes are merged."""
+    before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    moves: Moves = {}
+    place = 0
+    for axis, dim in enumerate(before):
+        last = len(after) if axis == len(before) - 1 else place
+        while math.prod(after[place:last]) < dim and last < len(after):
+            last += 1
+        if math.prod(after[place:last]) != dim:
+            return None
+        moves[axis] = tuple(range(place, last))
+        place = last
+    return moves if place == len(after) else None
+
+
+_MOVES: dict[str, Callable[[Any], Moves | None]] = {
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+    "squeeze": _squeeze,
+    "transpose": _transpose,
+}
+"""Operators that give axes other places."""
+
+
+def _moved(drawn: DrawnNode, eqn: Any) -> Node:
+    """A draw whose axes an operator gives other places."""
+    moves = _MOVES[eqn.primitive.name](eqn)
+    if moves is None and eqn.primitive.name == "broadcast_in_dim":
+        return UnknownNode("one draw is repeated over several elements", drawn.loops)
+    return drawn.rearranged(moves)
