@@ -18,9 +18,7 @@ from fastinit.values.stream import checked
 __all__ = ["initializer"]
 
 
-def initializer(
-    scheme: Scheme | str, *, seed: SupportsIndex, name: str
-) -> Callable[..., Any]:
+def initializer(scheme: Scheme | str, *, seed: SupportsIndex, name: str) -> Callable[..., Any]:
     """An initializer of TensorFlow: a function from a shape and a dtype to a tensor.
 
     It takes what TensorFlow passes its own: ``initializer(shape, dtype=tf.float32)``, and the part
@@ -64,9 +62,7 @@ def initializer(
         if partition_offset is not None:
             part = zip(partition_offset, partition_shape, strict=True)
             region = tuple(slice(int(first), int(first) + int(count)) for first, count in part)
-        values = array(
-            whole, drawn, seed=stream.seed, name=stream.name, dtype=kind, region=region
-        )
+        values = array(whole, drawn, seed=stream.seed, name=stream.name, dtype=kind, region=region)
         return tf.convert_to_tensor(values)
 
     return initialize

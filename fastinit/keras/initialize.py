@@ -55,7 +55,11 @@ def initialize(
     """
     whole = check_seed(seed)
     rows = plans.with_rules(plans.weight_schemes(model, name), rules)
-    plans.check(rows if strict else [row for row in rows if not row.problem], "fastinit cannot draw", _INSTEAD)
+    plans.check(
+        rows if strict else [row for row in rows if not row.problem],
+        "fastinit cannot draw",
+        _INSTEAD,
+    )
     for row in rows:
         if row.scheme is not None:
             row.scheme.distribution(row.shape)

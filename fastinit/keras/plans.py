@@ -108,7 +108,9 @@ def weight_schemes(model: Any, name: str | None) -> list[WeightScheme]:
             "model.build(input_shape), before"
         )
     checked_name(name)
-    return [_weight_scheme(weight, joined(name, weight.variable.path)) for weight in weights_of(model)]
+    return [
+        _weight_scheme(weight, joined(name, weight.variable.path)) for weight in weights_of(model)
+    ]
 
 
 def _weight_scheme(weight: Weight, name: str) -> WeightScheme:

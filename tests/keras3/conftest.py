@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""Keras on the backend that KERAS_BACKEND names, and fastinit's room for it."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def fk(keras):
+    return importlib.import_module("fastinit.keras")
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_new_process(keras):
+    """Layers without a name are counted from the first, and no policy or seed is left behind."""
+    keras.utils.clear_session()
+    yield
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy("float32")
