@@ -55,11 +55,8 @@ def initialize(
     """
     whole = check_seed(seed)
     rows = plans.with_rules(plans.weight_schemes(model, name), rules)
-    plans.check(
-        rows if strict else [row for row in rows if not row.problem],
-        "fastinit cannot draw",
-        _INSTEAD,
-    )
+    must = rows if strict else [row for row in rows if not row.problem]
+    plans.check(must, "fastinit cannot draw", _INSTEAD)
     for row in rows:
         if row.scheme is not None:
             row.scheme.distribution(row.shape)

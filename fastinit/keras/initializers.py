@@ -224,7 +224,7 @@ class Orthogonal(KerasInitializer, keras.initializers.Orthogonal):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Zeros(keras.initializers.Zeros):  # type: ignore[misc]
+class Zeros(keras.initializers.Zeros):
     """Zeros.  It is Keras's own initializer, which draws nothing, under fastinit's name.
 
     >>> import keras
@@ -234,12 +234,12 @@ class Zeros(keras.initializers.Zeros):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Ones(keras.initializers.Ones):  # type: ignore[misc]
+class Ones(keras.initializers.Ones):
     """Ones.  It is Keras's own initializer, which draws nothing, under fastinit's name."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Constant(keras.initializers.Constant):  # type: ignore[misc]
+class Constant(keras.initializers.Constant):
     """One value.  It is Keras's own initializer, which draws nothing, under fastinit's name.
 
     Args:
@@ -248,7 +248,7 @@ class Constant(keras.initializers.Constant):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Identity(keras.initializers.Identity):  # type: ignore[misc]
+class Identity(keras.initializers.Identity):
     """`gain` on the diagonal.  It is Keras's own initializer, under fastinit's name.
 
     Args:
@@ -267,7 +267,7 @@ class Initializer(NamedInitializer):
         seed, name: as for `HeNormal`.
 
     Raises:
-        TypeError: scheme is neither a scheme nor a text; seed is not an integer, or name not a text.
+        TypeError: scheme is neither a scheme nor a text; seed or name is of the wrong type.
         ValueError: scheme is not the text of one; seed is out of range.
 
     >>> import keras
@@ -302,7 +302,7 @@ class Initializer(NamedInitializer):
         """
         if self._scheme.functions:
             raise ValueError(
-                f"{quoted(str(self._scheme))} is made of a custom distribution, which a saved model "
-                "cannot bring back: save the weights alone, by model.save_weights"
+                f"{quoted(str(self._scheme))} is made of a custom distribution, which a saved "
+                "model cannot bring back: save the weights alone, by model.save_weights"
             )
         return {"scheme": str(self._scheme), "seed": self._init_seed, "name": self.name}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What fastinit's initializers share: a seed, a name, and how they are called, saved and registered.
+"""What initializers share: a seed, a name, and how they are called, saved and registered.
 
 Which distribution each has is in schemes.py; how a tensor is made, in memory.py.
 """
@@ -46,7 +46,7 @@ def resolved_seed(seed: SupportsIndex | None) -> int:
     return check_seed(seed)
 
 
-class NamedInitializer(keras.initializers.Initializer):  # type: ignore[misc]
+class NamedInitializer(keras.initializers.Initializer):
     """An initializer whose values follow from its seed and from the path of the variable."""
 
     _original: type | None = None
@@ -66,8 +66,8 @@ class NamedInitializer(keras.initializers.Initializer):  # type: ignore[misc]
         Args:
             shape: of the variable.
             dtype: as Keras names it, by default ``keras.config.floatx()``.
-            layout: how JAX distributes the tensor, if it does: a ``keras.distribution.TensorLayout``
-                or a ``jax.sharding.NamedSharding``.  Each process draws its own part.
+            layout: how JAX distributes the tensor, as a ``keras.distribution.TensorLayout`` or a
+                ``jax.sharding.NamedSharding``.  Each process draws its own part.
 
         Raises:
             ValueError: no variable is being made, and there is no name; it is called for a part of
@@ -82,7 +82,7 @@ class NamedInitializer(keras.initializers.Initializer):  # type: ignore[misc]
 
 
 class KerasInitializer(NamedInitializer):
-    """What initializers with a class of Keras's share: Keras's arguments, and `name`.
+    r"""What initializers with a class of Keras's share: Keras's arguments, and `name`.
 
     Args:
         seed: 0 <= seed < 2**64.  None stands for the seed that ``keras.utils.set_random_seed`` was

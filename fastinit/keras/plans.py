@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from fastinit.errors import ModuleError
-from fastinit.keras.named import KerasInitializer, NamedInitializer, checked_name
+from fastinit.keras.named import NamedInitializer, checked_name
 from fastinit.keras.paths import joined
 from fastinit.keras.schemes import SCHEME_OF_INITIALIZER, in_keras_layout, scheme_of
 from fastinit.keras.twins import Weight, weights_of
@@ -18,7 +18,7 @@ from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import DTYPES, resolve
 from fastinit.plans import Plan, Tensor
 from fastinit.plans.rules import Assignment, NamedScheme, Rows, Rules
-from fastinit.schemes import Scheme, keras_lstm_bias, ones
+from fastinit.schemes import Scheme, keras_lstm_bias, ones, zeros
 from fastinit.texts import quoted
 
 MOST_LISTED = 20
@@ -130,26 +130,31 @@ def _weight_scheme(weight: Weight, name: str) -> WeightScheme:
 
 def _known_scheme(weight: Weight) -> Scheme | None:
     """The scheme of a weight's initializer, or None."""
-    initializer, shape = weight.initializer, tuple(weight.variable.shape)
-    if isinstance(initializer, NamedInitializer):
+    scheme = _scheme_of(weight.initializer, tuple(weight.variable.shape))
+    return scheme or _computed_by_a_layer(weight.layer, weight.variable.name)
+
+
+def _scheme_of(initializer: Any, shape: Shape) -> Scheme | None:
+    """The scheme of an initializer, unless its class, or one that it derives from, is not known."""
+    call = getattr(type(initializer), "__call__", None)  # noqa: B004 - which function it is
+    if isinstance(initializer, NamedInitializer) and call is NamedInitializer.__call__:
         return initializer.scheme(shape)
     for original in (type(initializer), *type(initializer).__bases__):
-        known = original in SCHEME_OF_INITIALIZER
-        if known and type(initializer).__call__ is original.__call__:
+        if original in SCHEME_OF_INITIALIZER and call is original.__call__:  # type: ignore[operator]
             return scheme_of(original, initializer, shape)
-    return _computed_by_a_layer(weight)
+    return None
 
 
-def _computed_by_a_layer(weight: Weight) -> Scheme | None:
-    """The scheme of a weight for which a layer of Keras's has a function of its own, or None."""
-    layer, name, zeros = weight.layer, weight.variable.name, keras.initializers.Zeros
-    layers = keras.layers
-    if type(layer).__module__.startswith("keras.src.layers.rnn.") and name == "bias":
-        if getattr(layer, "unit_forget_bias", False) and isinstance(layer.bias_initializer, zeros):
-            return keras_lstm_bias()
-    if type(layer) is layers.BatchNormalization and name in ("moving_stddev", "renorm_stddev"):
-        if isinstance(layer.moving_variance_initializer, keras.initializers.Ones):
-            return ones()
+def _computed_by_a_layer(layer: Any, name: str) -> Scheme | None:
+    """The scheme of a weight that a layer of Keras's makes with a function of its own, or None."""
+    if not type(layer).__module__.startswith("keras.src.layers."):
+        return None
+    if name == "bias" and getattr(layer, "unit_forget_bias", False):
+        others = _scheme_of(layer.bias_initializer, (1,))
+        return keras_lstm_bias() if others == zeros() else None
+    if name in ("moving_stddev", "renorm_stddev"):
+        variance = _scheme_of(layer.moving_variance_initializer, (1,))
+        return ones() if variance == ones() else None
     return None
 
 

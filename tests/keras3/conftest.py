@@ -14,9 +14,10 @@ def fk(keras):
 
 
 @pytest.fixture(autouse=True)
-def as_in_a_new_process(keras):
+def as_in_a_new_process(request):
     """Layers without a name are counted from the first, and no policy or seed is left behind."""
-    keras.utils.clear_session()
-    yield
+    if "keras" not in request.fixturenames:
+        return
+    keras = request.getfixturevalue("keras")
     keras.utils.clear_session()
     keras.config.set_dtype_policy("float32")

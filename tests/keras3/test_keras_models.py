@@ -20,7 +20,7 @@ def values_of(variables):
 
 @pytest.fixture
 def model(keras):
-    """A functional model with a sequential one, a shared layer, a dropout and a batch norm in it."""
+    """A functional model: a sequential one in it, a shared layer, a dropout and a batch norm."""
     layers = keras.layers
     inner = keras.Sequential([layers.Dense(8, name="a"), layers.BatchNormalization()], name="inner")
     shared = layers.Dense(8, name="shared")

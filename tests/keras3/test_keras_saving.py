@@ -23,7 +23,9 @@ def model_of(keras, kernel="fastinit>HeNormal", **given):
             keras.Input((8, 8, 1)),
             layers.Conv2D(4, 3, kernel_initializer=kernel, name="conv"),
             layers.Flatten(),
-            layers.Dense(16, kernel_initializer=kernel, bias_initializer="fastinit>Ones", name="up"),
+            layers.Dense(
+                16, kernel_initializer=kernel, bias_initializer="fastinit>Ones", name="up"
+            ),
             layers.Dense(10, kernel_initializer=kernel, name="head"),
         ],
         name="small",

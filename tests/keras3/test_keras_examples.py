@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""The examples in the docstrings and on the page of Keras run, on each backend."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import fastinit
+
+pytestmark = pytest.mark.frameworks
+
+PACKAGE = Path(fastinit.__file__).parent
+MODULES = sorted(f"fastinit.keras.{path.stem}" for path in (PACKAGE / "keras").glob("[!_]*.py"))
+PAGE = PACKAGE.parent / "docs/keras.md"
+
+
+@pytest.mark.parametrize("name", [*MODULES, "fastinit.tensorflow"])
+def test_the_examples_of_a_module_run(keras, fk, name):
+    if name == "fastinit.tensorflow" and keras.backend.backend() != "tensorflow":
+        pytest.skip("runs with KERAS_BACKEND=tensorflow")
+    module = importlib.import_module(name)
+    finder = doctest.DocTestFinder()
+    runner = doctest.DocTestRunner()
+    for test in finder.find(module):
+        keras.utils.clear_session()
+        runner.run(test)
+    assert runner.failures == 0

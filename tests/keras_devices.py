@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What must hold on 8 devices of JAX; test_keras_distribution.py runs it in another process."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import jax
+import keras
+import numpy as np
+
+import fastinit as fi
+import fastinit.keras as fk
+from fastinit.keras import memory
+
+drawn: Counter[str] = Counter()
+real = memory._part
+
+
+def counted(shape, scheme, seed, name, dtype, *region, **options):
+    drawn[name] += 1
+    return real(shape, scheme, seed, name, dtype, *region, **options)
+
+
+memory._part = counted
+
+
+def model_of(kernel):
+    layers = [
+        keras.layers.Dense(64, kernel_initializer=kernel, name="up"),
+        keras.layers.Dense(32, kernel_initializer=kernel, name="down"),
+        keras.layers.Dense(8, kernel_initializer=kernel, name="head"),
+    ]
+    return keras.Sequential([keras.Input((16,)), *layers], name="model")
+
+
+def check(model, seed, blocks):
+    """Every variable is the whole, lies where the layout says, and each block was drawn once."""
+    for variable in model.weights:
+        if variable.name == "bias":
+            continue
+        layer = variable.path.split("/")[-2]
+        shape = tuple(variable.shape)
+        same = fi.array(shape, fi.he_normal(layout="keras"), seed=seed, name=variable.path)
+        np.testing.assert_array_equal(np.asarray(variable.value), same)
+        assert drawn[variable.path] == blocks[layer], (variable.path, drawn)
+        assert (
+            len({str(shard.index) for shard in variable.value.addressable_shards}) == blocks[layer]
+        )
+        assert len(variable.value.sharding.device_set) == 8
+
+
+def model_parallel():
+    mesh = keras.distribution.DeviceMesh((2, 4), ["batch", "model"])
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*up/kernel"] = (None, "model")
+    layout[".*down/kernel"] = ("model", "batch")
+    blocks = {"up": 4, "down": 8, "head": 1}
+    keras.distribution.set_distribution(
+        keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+    )
+    model = model_of("fastinit>HeNormal")
+    check(model, 0, blocks)
+    drawn.clear()
+    fk.initialize(model, seed=5)
+    check(model, 5, blocks)
+    model.compile("adam", "mse")
+    model.fit(np.ones((16, 16), "float32"), np.ones((16, 8), "float32"), epochs=2, verbose=0)
+    drawn.clear()
+    fk.initialize(model, seed=6)
+    check(model, 6, blocks)
+    assert all(
+        isinstance(variable.value.sharding, jax.sharding.NamedSharding)
+        for variable in model.weights
+    )
+
+
+def data_parallel():
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    drawn.clear()
+    check(model_of("fastinit>HeNormal"), 0, {"up": 1, "down": 1, "head": 1})
+
+
+def by_hand():
+    """A layout that is passed as Keras documents it, and one of JAX's."""
+    mesh = keras.distribution.DeviceMesh((8,), ["model"])
+    layout = keras.distribution.TensorLayout(("model", None), mesh)
+    same = fi.array((16, 4), fi.he_normal(layout="keras"), seed=1, name="w")
+    for passed in (layout, layout.backend_layout):
+        drawn.clear()
+        found = fk.HeNormal(1, name="w")((16, 4), layout=passed)
+        np.testing.assert_array_equal(np.asarray(found), same)
+        assert drawn["w"] == 8
+        assert found.sharding.is_equivalent_to(layout.backend_layout, 2)
+
+
+def donated():
+    """A copy of a block on another device is memory of its own: to reuse one changes no other."""
+    mesh = jax.make_mesh((8,), ("model",))
+    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    found = fk.HeNormal(1, name="w")((1024, 64), layout=replicated)
+    copies = [np.array(shard.data) for shard in found.addressable_shards]
+    changed = jax.jit(lambda x: x + 1, donate_argnums=0)(found.addressable_shards[0].data)
+    changed.block_until_ready()
+    for shard, before in list(zip(found.addressable_shards, copies, strict=True))[1:]:
+        np.testing.assert_array_equal(np.asarray(shard.data), before)
+
+
+if __name__ == "__main__":
+    assert jax.device_count() == 8
+    model_parallel()
+    data_parallel()
+    keras.distribution.set_distribution(None)
+    by_hand()
+    donated()
+    print("every check holds")
