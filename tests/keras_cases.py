@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 
 import fastinit as fi
@@ -57,10 +58,12 @@ def numpy_of(value):
     """The values of a variable or tensor of any backend, bfloat16 as NumPy's."""
     import keras
 
-    found = keras.ops.convert_to_tensor(value)
-    if keras.backend.backend() == "torch" and str(found.dtype) == "torch.bfloat16":
-        import ml_dtypes
-        import torch
+    found = getattr(value, "value", value)
+    if keras.backend.backend() != "torch":
+        return np.asarray(found)
+    import torch
 
-        return found.detach().view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
-    return np.asarray(keras.ops.convert_to_numpy(found))
+    found = found.detach().cpu()
+    if found.dtype == torch.bfloat16:
+        return found.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+    return found.numpy()

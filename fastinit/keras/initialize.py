@@ -33,7 +33,7 @@ def initialize(
     now, and the values that `HeNormal` and others give a variable of this path.  The variables
     stay the same; the state of optimizers, metrics and seed generators is not touched, and neither
     are weights that `plan` leaves out.  Tensors of PyTorch are filled in place; arrays of JAX keep
-    their sharding, and each process draws its own part.
+    their sharding, and each process draws its own part.  Errors are raised before anything changes.
 
     Args:
         model, rules, name: as for `plan`.
@@ -44,7 +44,7 @@ def initialize(
         What was left as it was: from the name of a weight to the reason.
 
     Raises:
-        all: as for `plan`.  Nothing was changed then.
+        all: as for `plan`.
 
     >>> import keras
     >>> import fastinit.keras as fk

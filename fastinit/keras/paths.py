@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from keras.src.backend import KerasVariable
+import keras
 
 from fastinit.numerics.checks import Shape
 from fastinit.texts import quoted
@@ -39,7 +39,7 @@ def caller() -> Caller | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         owner = frame.f_locals.get("self")
-        if isinstance(owner, KerasVariable):
+        if isinstance(owner, keras.Variable):
             return Caller(owner, frame.f_code.co_name == PLACEHOLDER)
         frame = frame.f_back
     return None

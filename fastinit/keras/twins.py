@@ -13,13 +13,16 @@ without values, which are put back as they were.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
+
+MOST_TEXT = 200
+"""Characters of an error of Keras's, which may show a whole configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +44,48 @@ class Weight:
 
 def weights_of(model: Any) -> list[Weight]:
     """The weights of a model or layer, each once, in the order of ``model.weights``."""
-    found: dict[int, Weight] = {}
     with _undisturbed():
-        for layer in model._flatten_layers():
-            for weight in _own(layer):
-                found.setdefault(id(weight.variable), weight)
+        found = {id(weight.variable): weight for weight in _weights(model)}
     return [found[id(variable)] for variable in model.weights]
+
+
+def _weights(layer: Any) -> list[Weight]:
+    """The weights of a layer and of those in it; some may be there twice.
+
+    A layer that cannot be made again alone, such as one without a `get_config`, is made with the
+    layer around it, whose constructor knows its arguments.
+    """
+    found = _own(layer)
+    for inner in layer._layers:
+        found += _weights(inner)
+    if any(weight.problem for weight in found) and layer._layers:
+        whole = _of_twin(layer, lambda owner: owner.weights)
+        known = {id(weight.variable): weight for weight in whole if not weight.problem}
+        found = [
+            replace(known[id(weight.variable)], layer=weight.layer)
+            if weight.problem and id(weight.variable) in known
+            else weight
+            for weight in found
+        ]
+    return found
 
 
 def _own(layer: Any) -> list[Weight]:
     """The weights that belong to a layer itself, and not to a layer in it."""
-    variables = _own_variables(layer)
+    return _of_twin(layer, _own_variables)
+
+
+def _of_twin(layer: Any, variables_of: Callable[[Any], list[Any]]) -> list[Weight]:
+    """Some weights of a layer, with the initializers that the same ones of a twin have."""
+    variables = variables_of(layer)
     if not variables:
         return []
     try:
-        twin = _own_variables(_twin(layer))
+        twin = variables_of(_twin(layer))
     except Exception as error:  # noqa: BLE001 - whatever a layer of the user's may raise
-        why = f"{_kind(layer)} cannot be made again from its configuration: {error}"
-        return [Weight(variable, layer, problem=why.partition("\n")[0]) for variable in variables]
+        first = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+        why = f"{_kind(layer)}, cannot be made again from its configuration: {first[:MOST_TEXT]}"
+        return [Weight(variable, layer, problem=why) for variable in variables]
     if [_look(variable) for variable in variables] != [_look(variable) for variable in twin]:
         why = f"{_kind(layer)}, made again from its configuration, has other weights"
         return [Weight(variable, layer, problem=why) for variable in variables]
@@ -83,7 +110,7 @@ def _look(variable: Any) -> tuple[Any, ...]:
 
 
 def _kind(layer: Any) -> str:
-    return f"its layer, {type(layer).__name__},"
+    return f"its layer, {type(layer).__name__}"
 
 
 @contextmanager

@@ -19,5 +19,5 @@ def as_in_a_new_process(request):
     if "keras" not in request.fixturenames:
         return
     keras = request.getfixturevalue("keras")
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy("float32")

@@ -26,6 +26,6 @@ def test_the_examples_of_a_module_run(keras, fk, name):
     finder = doctest.DocTestFinder()
     runner = doctest.DocTestRunner()
     for test in finder.find(module):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         runner.run(test)
     assert runner.failures == 0

@@ -119,13 +119,17 @@ def test_a_rule_for_nothing_is_an_error(model, fk):
 def own(keras):
     """Layers of a user's own."""
 
+    class Layer(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
     @keras.saving.register_keras_serializable("tests")
-    class Known(keras.layers.Layer):
+    class Known(Layer):
         def build(self, input_shape):
             self.scale = self.add_weight(shape=(3,), initializer="he_normal", name="scale")
 
     @keras.saving.register_keras_serializable("tests")
-    class Function(keras.layers.Layer):
+    class Function(Layer):
         def build(self, input_shape):
             def thirds(shape, dtype=None):
                 return keras.ops.ones(shape, dtype) / 3
@@ -137,7 +141,7 @@ def own(keras):
         def __call__(self, shape, dtype=None):
             return super().__call__(shape, dtype) / 2
 
-    class NoConfig(keras.layers.Layer):
+    class NoConfig(Layer):
         def __init__(self, table, **given):
             super().__init__(**given)
             self.scale = self.add_weight(shape=(len(table),), name="scale")
@@ -175,6 +179,25 @@ def test_what_is_not_understood_is_an_error_that_names_it(keras, fk):
     assert sorted(left) == sorted(paths)
     rules = [(["*/scale", "*halved/kernel"], "normal(0.1)")]
     assert fk.initialize(model, seed=0, rules=rules) == {}
+
+
+def test_a_layer_without_a_configuration_is_made_with_the_layer_around_it(keras, fk):
+    no_config = own(keras)[3]
+
+    class Block(keras.layers.Layer):
+        def __init__(self, **given):
+            super().__init__(**given)
+            self.inner = no_config(np.arange(3), name="inner")
+
+        def build(self, input_shape):
+            self.inner.build(input_shape)
+
+    layer = Block(name="block")
+    layer.build((None, 3))
+    (tensor,) = fk.plan(layer)
+    assert tensor.name == layer.inner.scale.path
+    assert str(tensor.scheme) == "glorot_uniform(layout='keras')"
+    assert tensor.scheme.reason == "GlorotUniform of NoConfig"
 
 
 def test_two_weights_of_one_path_are_an_error(keras, fk):
