@@ -99,11 +99,12 @@ def donated():
     mesh = jax.make_mesh((8,), ("model",))
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     found = fk.HeNormal(1, name="w")((1024, 64), layout=replicated)
-    copies = [np.array(shard.data) for shard in found.addressable_shards]
-    changed = jax.jit(lambda x: x + 1, donate_argnums=0)(found.addressable_shards[0].data)
-    changed.block_until_ready()
-    for shard, before in list(zip(found.addressable_shards, copies, strict=True))[1:]:
-        np.testing.assert_array_equal(np.asarray(shard.data), before)
+    blocks = [shard.data for shard in found.addressable_shards]
+    before = np.array(blocks[0])
+    changed = jax.jit(lambda x: x + 1, donate_argnums=0)(blocks[0])
+    np.testing.assert_array_equal(np.asarray(changed), before + 1)
+    for block in blocks[1:]:
+        np.testing.assert_array_equal(np.asarray(block), before)
 
 
 if __name__ == "__main__":

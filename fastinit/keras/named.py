@@ -7,6 +7,7 @@ Which distribution each has is in schemes.py; how a tensor is made, in memory.py
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 import keras
@@ -81,6 +82,21 @@ class NamedInitializer(keras.initializers.Initializer):
         return memory.made(dims, self.scheme(dims), self.seed, name, kind, layout)
 
 
+@dataclass(frozen=True, slots=True)
+class OfClass:
+    """An attribute of a class that its objects do not have.
+
+    Keras looks at the signature of an initializer, to see whether it can be called with a layout.
+    """
+
+    value: inspect.Signature
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("it belongs to the class")
+        return self.value
+
+
 class KerasInitializer(NamedInitializer):
     r"""What initializers with a class of Keras's share: Keras's arguments, and `name`.
 
@@ -97,6 +113,8 @@ class KerasInitializer(NamedInitializer):
         ValueError: seed is out of range, or what Keras's class refuses.
     """
 
+    __signature__: OfClass
+
     def __init_subclass__(cls) -> None:
         """Take the arguments of Keras's class, complete the docstring, and register with Keras."""
         super().__init_subclass__()
@@ -105,7 +123,7 @@ class KerasInitializer(NamedInitializer):
         signature = inspect.signature(cls._original)
         name = inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None)
         parameters = [*signature.parameters.values(), name]
-        cls.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        cls.__signature__ = OfClass(signature.replace(parameters=parameters))
         keras.saving.register_keras_serializable(PACKAGE, cls.__name__)(cls)
 
     def __init__(self, *args: Any, name: str | None = None, **given: Any) -> None:

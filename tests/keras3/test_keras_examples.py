@@ -11,7 +11,11 @@ import pytest
 
 import fastinit
 
-pytestmark = pytest.mark.frameworks
+pytestmark = [
+    pytest.mark.frameworks,
+    # Keras 3.15 on PyTorch, about its own variables under NumPy 2.
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),
+]
 
 PACKAGE = Path(fastinit.__file__).parent
 MODULES = sorted(f"fastinit.keras.{path.stem}" for path in (PACKAGE / "keras").glob("[!_]*.py"))

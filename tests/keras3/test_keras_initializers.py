@@ -70,6 +70,8 @@ def test_the_arguments_are_kerass_and_a_name(keras, fk):
         found = inspect.signature(getattr(fk, name)).parameters
         assert list(found) == [*theirs, "name"]
         assert all(found[key].default == theirs[key].default for key in theirs)
+    called = inspect.signature(fk.HeNormal()).parameters
+    assert list(called) == ["shape", "dtype", "layout"], "or Keras passes no layout"
     positional = fk.RandomNormal(0.5, 0.1, 3)
     assert (positional.mean, positional.stddev, positional.seed) == (0.5, 0.1, 3)
 

@@ -11,7 +11,11 @@ from keras_cases import RANDOM, numpy_of, shown
 
 import fastinit as fi
 
-pytestmark = pytest.mark.frameworks
+pytestmark = [
+    pytest.mark.frameworks,
+    # Keras 3.15 on PyTorch, about its own variables under NumPy 2.
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),
+]
 
 HE = fi.he_normal(layout="keras")
 
