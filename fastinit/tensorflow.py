@@ -42,7 +42,7 @@ def initializer(scheme: Scheme | str, *, seed: SupportsIndex, name: str) -> Call
     >>> init = ftf.initializer("he_normal(layout='keras')", seed=0, name="w")
     >>> w = tf.Variable(init((128, 64), tf.bfloat16))
     """
-    drawn = scheme_of(scheme)
+    drawn = scheme if isinstance(scheme, Scheme) else scheme_of(scheme)
     stream = checked(seed, name)
 
     def initialize(

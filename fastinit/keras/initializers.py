@@ -285,7 +285,8 @@ class Initializer(NamedInitializer):
         *,
         name: str | None = None,
     ) -> None:
-        self._scheme = in_keras_layout(_scheme_of_text(scheme))
+        found = scheme if isinstance(scheme, Scheme) else _scheme_of_text(scheme)
+        self._scheme = in_keras_layout(found)
         self.seed = _resolved_seed(seed)
         self._init_seed = None if seed is None else self.seed
         self.name = checked_name(name)

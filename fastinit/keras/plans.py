@@ -140,7 +140,7 @@ def _scheme_of(initializer: Any, shape: Shape) -> Scheme | None:
     if isinstance(initializer, NamedInitializer) and call is NamedInitializer.__call__:
         return initializer.scheme(shape)
     for original in (type(initializer), *type(initializer).__bases__):
-        if original in SCHEME_OF_INITIALIZER and call is original.__call__:  # type: ignore[operator]
+        if original in SCHEME_OF_INITIALIZER and call is original.__call__:
             return scheme_of(original, initializer, shape)
     return None
 

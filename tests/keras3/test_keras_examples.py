@@ -33,3 +33,10 @@ def test_the_examples_of_a_module_run(keras, fk, name):
         keras.utils.clear_session(free_memory=False)
         runner.run(test)
     assert runner.failures == 0
+
+
+def test_the_examples_of_the_page_run_and_print_what_it_says(keras, fk):
+    pytest.importorskip("sklearn")
+    found = doctest.testfile(str(PAGE), module_relative=False)
+    assert found.attempted > 30
+    assert found.failed == 0
