@@ -21,7 +21,7 @@ from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import resolve
 from fastinit.schemes import Scheme
 
-ALIGNMENT = 64
+HOST_ALIGNMENT = 64
 """Bytes: JAX and TensorFlow use memory of others on the CPU, if it begins at a multiple of this."""
 
 
@@ -78,8 +78,8 @@ def _part(
     kind = resolve(dtype)
     part = region_of(shape, region)
     size = part.count * kind.size
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    first = -memory.ctypes.data % ALIGNMENT
+    memory = np.empty(size + HOST_ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % HOST_ALIGNMENT
     out = memory[first : first + size].view(kind.numpy).reshape(part.shape)
     return arrays.fill(out, scheme, seed=seed, name=name, shape=shape, region=part, threads=threads)
 

@@ -21,7 +21,7 @@ from fastinit.plans.rules import Assignment, NamedScheme, Rows, Rules
 from fastinit.schemes import Scheme, keras_lstm_bias, ones, zeros
 from fastinit.texts import quoted
 
-MOST_LISTED = 20
+MOST_PROBLEMS = 20
 """Problems that a message lists; an error has all of them."""
 
 _INSTEAD = "Give them a scheme by rules=[(name, scheme)]."
@@ -212,6 +212,6 @@ def check(rows: list[WeightScheme], what: str, instead: str) -> None:
     if not problems:
         return
     lines = [f"  {quoted(name)}: {why}" for name, why in problems.items()]
-    more = [f"  and {len(lines) - MOST_LISTED:,} more"] if len(lines) > MOST_LISTED else []
+    more = [f"  and {len(lines) - MOST_PROBLEMS:,} more"] if len(lines) > MOST_PROBLEMS else []
     count = "1 weight:" if len(lines) == 1 else f"{len(lines):,} weights:"
-    raise ModuleError("\n".join([what, count, *lines[:MOST_LISTED], *more, instead]), problems)
+    raise ModuleError("\n".join([what, count, *lines[:MOST_PROBLEMS], *more, instead]), problems)

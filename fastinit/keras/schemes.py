@@ -19,7 +19,7 @@ from fastinit.schemes import Scheme
 from fastinit.schemes.registry import SCHEMES
 
 LAYOUT = "keras"
-AXES = {"layout", "in_axis", "column_axis"}
+ARGUMENTS_OF_AXES = {"layout", "in_axis", "column_axis"}
 """Arguments of a scheme that say where its axes lie."""
 
 
@@ -104,7 +104,7 @@ def in_keras_layout(scheme: Scheme) -> Scheme:
         else:
             named[key] = _inner(value)
     parameters = inspect.signature(SCHEMES[scheme.name]).parameters
-    if "layout" in parameters and not named.keys() & AXES:
+    if "layout" in parameters and not named.keys() & ARGUMENTS_OF_AXES:
         named["layout"] = LAYOUT
     return replace(SCHEMES[scheme.name](*positional, **named), reason=scheme.reason)
 
