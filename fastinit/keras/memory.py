@@ -120,7 +120,7 @@ def _jax_array(
     import jax
 
     if sharding is None:
-        return jax.numpy.asarray(_part(shape, scheme, seed, name, dtype, None, threads))
+        return jax.device_put(_part(shape, scheme, seed, name, dtype, None, threads))
     parts: dict[Any, Any] = {}
     blocks = []
     for device, index in sharding.addressable_devices_indices_map(shape).items():

@@ -131,9 +131,7 @@ class KerasInitializer(NamedInitializer):
         seed = bound.arguments.get("seed")
         bound.arguments["seed"] = resolved_seed(seed)
         super().__init__(*bound.args, **bound.kwargs)
-        self._init_seed = (
-            None if seed is None else self.seed
-        )  # which Keras writes into the configuration
+        self._init_seed = None if seed is None else self.seed  # for Keras's get_config
         self.name = checked_name(name)
 
     def get_config(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def plan(
         model: a model or a layer that was built.
         rules: patterns of names with schemes (`fastinit.Rules`), which decide before the layers.
             Their schemes count fans in Keras's layout, unless they say otherwise.
-        name: put before all paths, as ``name/path``.
+        name: put before all paths, as ``name/path``, in place of the initializers' own names.
         dtype: of all tensors of the plan, by default that of each variable.
 
     Raises:
@@ -108,13 +108,12 @@ def weight_schemes(model: Any, name: str | None) -> list[WeightScheme]:
             "model.build(input_shape), before"
         )
     checked_name(name)
-    return [
-        _weight_scheme(weight, joined(name, weight.variable.path)) for weight in weights_of(model)
-    ]
+    return [_weight_scheme(weight, name) for weight in weights_of(model)]
 
 
-def _weight_scheme(weight: Weight, name: str) -> WeightScheme:
-    found = WeightScheme(weight, name)
+def _weight_scheme(weight: Weight, name: str | None) -> WeightScheme:
+    own = weight.initializer.name if isinstance(weight.initializer, NamedInitializer) else None
+    found = WeightScheme(weight, joined(name or own, weight.variable.path))
     if weight.variable.dtype not in DTYPES:
         return replace(found, left=f"its dtype is {weight.variable.dtype}")
     if isinstance(weight.layer, keras.layers.Normalization):
@@ -125,7 +124,8 @@ def _weight_scheme(weight: Weight, name: str) -> WeightScheme:
     if scheme is None:
         return replace(found, problem=_not_known(weight))
     reason = f"{_name_of(weight.initializer)} of {type(weight.layer).__name__}"
-    return replace(found, scheme=replace(scheme, reason=reason))
+    chosen = replace(scheme, reason=reason).for_tensor(found.name, found.shape)
+    return replace(found, scheme=chosen)
 
 
 def _known_scheme(weight: Weight) -> Scheme | None:

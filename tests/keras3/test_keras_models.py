@@ -101,6 +101,29 @@ def test_values_are_those_that_the_initializers_give(keras, fk):
     np.testing.assert_array_equal(numpy_of(layer.kernel), same)
 
 
+def test_the_name_of_an_initializer_is_kept_unless_another_is_given(keras, fk):
+    layer = keras.layers.Dense(8, kernel_initializer=fk.HeNormal(name="critic"), name="up")
+    layer.build((None, 6))
+    before = values_of(layer.weights)
+    assert [tensor.name for tensor in fk.plan(layer)] == ["critic/up/kernel", "up/bias"]
+    fk.initialize(layer, seed=0)
+    assert values_of(layer.weights) == before
+    names = [tensor.name for tensor in fk.plan(layer, name="other")]
+    assert names == ["other/up/kernel", "other/up/bias"]
+
+
+def test_automatic_schemes_see_the_path(keras, fk):
+    automatic = fk.Initializer("auto('relu')")
+    layer = keras.layers.Dense(8, kernel_initializer=automatic, name="fc1")
+    layer.build((None, 6))
+    before = values_of(layer.weights)
+    assert str(fk.plan(layer)["fc1/kernel"].scheme) == "he_normal(layout='keras')"
+    fk.initialize(layer, seed=0)
+    assert values_of(layer.weights) == before
+    fk.initialize(layer, seed=0, rules={"*/kernel": "auto('relu')"})
+    assert values_of(layer.weights) == before
+
+
 def test_rules_decide_before_layers_in_kerass_layout(model, fk):
     fk.initialize(model, seed=2, rules=[("head/*", "he_normal()"), ("*/bias", "ones()")])
     head = {variable.name: variable for variable in model.get_layer("head").weights}
