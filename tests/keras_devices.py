@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What must hold on 8 devices of JAX; test_keras_distribution.py runs it in another process."""
+"""What must hold on 8 devices of JAX; test_keras_distribution.py runs it in other processes."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import jax
@@ -107,11 +108,40 @@ def donated():
         np.testing.assert_array_equal(np.asarray(block), before)
 
 
-if __name__ == "__main__":
+def of_one_process(number, address):
+    """Two processes with 4 devices each: each draws the blocks that it holds, and no other."""
+    keras.utils.set_random_seed(0)  # or Keras sets one at random, the same in all processes
+    keras.distribution.initialize(address, 2, number)
+    mesh = keras.distribution.DeviceMesh((4, 2), ["batch", "model"])
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*up/kernel"] = ("batch", "model")
+    keras.distribution.set_distribution(
+        keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+    )
+    layer = keras.layers.Dense(8, kernel_initializer="fastinit>HeNormal", name="up")
+    layer.build((None, 16))
+    for seed in (0, 3):
+        same = fi.array((16, 8), fi.he_normal(layout="keras"), seed=seed, name="up/kernel")
+        shards = layer.kernel.value.addressable_shards
+        assert len(shards) == drawn["up/kernel"] == 4
+        for shard in shards:
+            np.testing.assert_array_equal(np.asarray(shard.data), same[shard.index])
+        drawn.clear()
+        fk.initialize(layer, seed=3)
+
+
+def on_one_process():
     assert jax.device_count() == 8
     model_parallel()
     data_parallel()
     keras.distribution.set_distribution(None)
     by_hand()
     donated()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        of_one_process(int(sys.argv[1]), sys.argv[2])
+    else:
+        on_one_process()
     print("every check holds")
