@@ -119,23 +119,34 @@ KERAS_CUT = (-2.0, 2.0)
 
 
 @contextmanager
-def keras_draws(keras, *, still: bool = False) -> Iterator[list[tuple[tuple[int, ...], Asked]]]:
-    """Each (shape, what it is asked for) that Keras's initialisers draw meanwhile."""
+def keras_draws(
+    keras, *, still: bool = False, instead=lambda shape, dtype: None
+) -> Iterator[list[tuple[tuple[int, ...], Asked]]]:
+    """Each (shape, what it is asked for) that Keras's initialisers draw meanwhile.
+
+    They draw it `still`, or get what `instead` returns.
+    """
     draws = []
     initialisers = keras.initializers.RandomNormal.__call__.__globals__
     real = initialisers["random"]
 
     def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
         draws.append((tuple(shape), ("normal", mean, stddev)))
-        return real.normal(shape, mean, stddev, dtype, seed) if still else None
+        if not still:
+            return instead(shape, dtype)
+        return real.normal(shape, mean, stddev, dtype, seed)
 
     def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
         draws.append((tuple(shape), ("uniform", minval, maxval)))
-        return real.uniform(shape, minval, maxval, dtype, seed) if still else None
+        if not still:
+            return instead(shape, dtype)
+        return real.uniform(shape, minval, maxval, dtype, seed)
 
     def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
         draws.append((tuple(shape), ("truncated", mean, stddev, *KERAS_CUT)))
-        return real.truncated_normal(shape, mean, stddev, dtype, seed) if still else None
+        if not still:
+            return instead(shape, dtype)
+        return real.truncated_normal(shape, mean, stddev, dtype, seed)
 
     stub = SimpleNamespace(
         normal=normal,

@@ -11,33 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 import numpy.typing as npt
 
-from fastinit.machine.pages import ask_for_huge_pages
+from fastinit.memory.aligned import empty
 from fastinit.memory.regions import Region
 from fastinit.numerics.checks import Shape
 
-XLA_ALIGNMENT = 64
-"""Bytes.  JAX's CPU backend takes a NumPy array without a copy if its address is a multiple."""
-
-
 Fill = Callable[[npt.NDArray[Any], Region], None]
 """Draws a region of the whole tensor into memory of its shape."""
-
-
-def empty(shape: Shape, dtype: Any) -> npt.NDArray[Any]:
-    """New memory that JAX's CPU backend takes without a copy.
-
-    >>> empty((3, 5), "float16").ctypes.data % XLA_ALIGNMENT
-    0
-    """
-    kind = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    memory = np.empty(size + XLA_ALIGNMENT, np.uint8)
-    first = -memory.ctypes.data % XLA_ALIGNMENT
-    ask_for_huge_pages(memory.ctypes.data, memory.nbytes)
-    return memory[first : first + size].view(kind).reshape(shape)
 
 
 def check(shape: Shape, sharding: Any) -> None:
@@ -87,5 +68,8 @@ def made(part: Region, dtype: Any, sharding: Any, fill: Fill) -> jax.Array:
         counts = [axis.stop - axis.start for axis in index]
         memory = empty(tuple(counts), dtype)
         fill(memory, part.piece([axis.start for axis in index], counts))
-        arrays += [jax.device_put(memory, device) for device in devices]
+        first, *others = devices
+        arrays.append(jax.device_put(memory, first))
+        # Two arrays in one memory would break when one is donated.
+        arrays += [jax.device_put(memory, device, may_alias=False) for device in others]
     return jax.make_array_from_single_device_arrays(shape, sharding, arrays, dtype=dtype)

@@ -17,10 +17,10 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
-from fastinit.jax import blocks
 from fastinit.jax.requests import InitializerRequest, own
 from fastinit.machine.state import in_default_floats
 from fastinit.memory import arrays
+from fastinit.memory.aligned import empty
 from fastinit.memory.regions import region_of
 from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import resolve
@@ -94,7 +94,7 @@ def seed_of(words: Any) -> int:
 def _filled(words: Any, request: InitializerRequest, shape: Shape, dtype: Any) -> Any:
     """The values of every key, as a NumPy array."""
     keys = np.asarray(words)
-    out = blocks.empty((*keys.shape[:-1], *shape), dtype)
+    out = empty((*keys.shape[:-1], *shape), dtype)
     scheme = request.scheme(shape, shape, own(shape))
     part = region_of(shape, None)
 

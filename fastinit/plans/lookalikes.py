@@ -29,7 +29,7 @@ FORMS = (
     (
         ("class_name", "config"),
         "a config of Keras",
-        "list the tensors in a .toml plan, or in a fastinit.Plan",
+        "build the model in Keras, and pass it to fastinit.plan",
     ),
     (("dim", "n_layers"), "a params.json, as Meta's and Mistral's own code reads", LLAMA),
     (("tokenizer_class",), "the config of a tokenizer", CONFIG_BESIDE),

@@ -31,6 +31,7 @@ from fastinit.values.custom import DrawFunction
 PLAN_DOORS = {
     "checkpoint": "fastinit.checkpoints.plans",
     "config": "fastinit.transformers",
+    "layer": "fastinit.keras",
     "module": "fastinit.torch",
 }
 """By kind of source: the module whose `plan` makes a plan of it.
@@ -39,11 +40,15 @@ It is imported when such a source is met for the first time.
 """
 
 KINDS_OF_CLASSES = {
+    "keras.src.layers.layer.Layer": "layer",
     "torch.nn.modules.module.Module": "module",
     "transformers.configuration_utils.PreTrainedConfig": "config",
     "transformers.configuration_utils.PretrainedConfig": "config",
 }
-"""By the full name of a class: what objects of it and of derived classes are."""
+"""By the full name of a class: what objects of it and of derived classes are.
+
+The class that comes first decides: on PyTorch, layers of Keras are modules, too.
+"""
 
 PRINTED_FORM = frozenset({"plan", "parameters", "size"})
 """The keys of what ``fastinit plan --json`` prints, beside "reasons", which not every plan has."""
@@ -77,7 +82,7 @@ def plan(
             of a safetensors file, of its index, of a folder with a checkpoint, or of a file that
             `fastinit.memmap` made, whose tensors have the schemes of its recipe; the path of a
             ``config.json`` of transformers or of a folder with one and no weights, or a config
-            object; or a PyTorch module.
+            object; a PyTorch module; or a model of Keras.
         custom: the custom distributions that a file or a rule may name, as
             ``my.module:laplace(scale=2)``: what `fastinit.numba.distribution` made.  No file makes
             fastinit import a module.
@@ -133,8 +138,8 @@ def plan_for(
         return _of_path(os.fsdecode(source), request)
     for base in type(source).__mro__:
         match KINDS_OF_CLASSES.get(f"{base.__module__}.{base.__qualname__}"):
-            case "module":
-                return request.of_module(source)
+            case "module" | "layer" as door:
+                return request.of_module(source, door)
             case "config":
                 return request.of_config(source)
     raise _refusal(source, f"{lookalikes.of_object(source)}; {_all_sources()}")
@@ -163,9 +168,9 @@ class _Request:
     def of_config(self, source: Any) -> Plan:
         return _made("config", source, rules=self.rules, dtype=self.dtype, **self.options)
 
-    def of_module(self, source: Any) -> Plan:
-        self._check_no_options("it is a module")
-        return _made("module", source, rules=self.rules, dtype=self.dtype)
+    def of_module(self, source: Any, door: str) -> Plan:
+        self._check_no_options(f"it is a {door}")
+        return _made(door, source, rules=self.rules, dtype=self.dtype)
 
     def _check_no_options(self, what: str) -> None:
         if self.options:
@@ -277,6 +282,6 @@ def _refusal(source: Any, why: str) -> ValueError:
 def _all_sources() -> str:
     return (
         f"give a Plan, a preset ({', '.join(presets())}), the path of a {_TOML} or {_JSON} plan, "
-        f"of a safetensors checkpoint or of a transformers {CONFIG_FILE}, a config of transformers "
-        "or a torch module"
+        f"of a safetensors checkpoint or of a transformers {CONFIG_FILE}, a config of "
+        "transformers, a torch module or a model of Keras"
     )

@@ -46,12 +46,20 @@ def test_the_modules_are_found():
 def framework_of(name):
     """The framework that a module needs, or an empty text."""
     room = ".".join(name.split(".")[1:2])
-    return room if room in ("torch", "transformers", "jax", "numba") else ""
+    return room if room in ("torch", "transformers", "jax", "numba", *ELSEWHERE) else ""
+
+
+ELSEWHERE = ("keras", "tensorflow")
+"""Rooms whose examples tests/keras3 runs, on each backend of Keras."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[pytest.mark.frameworks] if framework_of(n) else []) for n in MODULES],
+    [
+        pytest.param(name, marks=[pytest.mark.frameworks] if framework_of(name) else [])
+        for name in MODULES
+        if framework_of(name) not in ELSEWHERE
+    ],
 )
 def test_the_examples_of_a_module_run(name):
     if framework := framework_of(name):

@@ -95,7 +95,7 @@ LOOKALIKES = {
     "diffusers": ({"_class_name": "UNet2DModel"}, "a config of diffusers; build the model in Pyth"),
     "timm": ({"architecture": "vit", "pretrained_cfg": {}}, "a config of timm; build the model in"),
     "adapter": ({"peft_type": "LORA", "r": 8}, "a config of a PEFT adapter; build"),
-    "keras": ({"class_name": "Dense", "config": {}}, "a config of Keras; list the tensors"),
+    "keras": ({"class_name": "Dense", "config": {}}, "a config of Keras; build the model in Keras"),
     "params": ({"dim": 4096, "n_layers": 32}, "a params.json, as Meta's .* give the config.json"),
     "tokenizer_config": ({"tokenizer_class": "X"}, "the config of a tokenizer; give the config"),
     "tokenizer": ({"added_tokens": [], "model": {}}, "looks like a tokenizer; give the config.js"),
