@@ -12,18 +12,24 @@ import numpy as np
 
 import fastinit as fi
 import fastinit.keras as fk
-from fastinit.memory import arrays
+from fastinit.jax import arrays, blocks
 
 drawn: Counter[str] = Counter()
-real = arrays.draw
+draw, empty = arrays.drawn, blocks.empty
+names = ["nothing"]
 
 
-def counted(out, source, part, workers):
-    drawn[source.stream.name] += 1
-    return real(out, source, part, workers)
+def drawn_by_name(source, *arguments):
+    names.append(source.stream.name)
+    return draw(source, *arguments)
 
 
-arrays.draw = counted
+def empty_block(*arguments):
+    drawn[names[-1]] += 1
+    return empty(*arguments)
+
+
+arrays.drawn, blocks.empty = drawn_by_name, empty_block
 
 
 def model_of(kernel):
