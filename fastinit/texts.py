@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import accumulate, islice
 
 PRINTED = 1000  # characters of a text without quotes: a path, a line
@@ -103,3 +103,21 @@ def listed(names: Collection[object]) -> str:
     first = ", ".join(printable(name, QUOTED) for name in islice(names, LISTED))
     more = len(names) - LISTED
     return f"{first} and {more:,} more" if more > 0 else first
+
+
+MOST_PROBLEMS = 20
+"""Problems that a message lists; an error has all of them."""
+
+
+def problem_lines(problems: Mapping[str, str], kind: str = "tensor") -> list[str]:
+    """Names and what is wrong with each, for a message of bounded length; `kind` is of one of them.
+
+    >>> problem_lines({"w": "it has no values"})
+    ['1 tensor:', "  'w': it has no values"]
+    """
+    count = f"1 {kind}:" if len(problems) == 1 else f"{len(problems):,} {kind}s:"
+    first = islice(problems.items(), MOST_PROBLEMS)
+    lines = [count, *(f"  {quoted(name)}: {why}" for name, why in first)]
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"  and {len(problems) - MOST_PROBLEMS:,} more")
+    return lines

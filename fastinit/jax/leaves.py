@@ -7,7 +7,7 @@ Which schemes a function asked for is read by reading.py; nothing here allocates
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,10 +32,7 @@ from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import DTYPES
 from fastinit.plans.rules import Assignment, Rows, Rules
 from fastinit.schemes import Scheme, scheme
-from fastinit.texts import quoted
-
-MOST_PROBLEMS = 20
-"""Problems that a message lists; an error has all of them."""
+from fastinit.texts import problem_lines, quoted
 
 BOXES = {
     "flax.core.meta": "AxisMetadata",
@@ -251,16 +248,7 @@ def check(leaves: list[Leaf], what: str, instead: str) -> None:
     """
     problems = {leaf.name: leaf.problem for leaf in leaves if leaf.problem}
     if problems:
-        raise ModuleError("\n".join([what, *_lines(problems), instead]), problems)
-
-
-def _lines(problems: Mapping[str, str]) -> list[str]:
-    count = "1 array:" if len(problems) == 1 else f"{len(problems):,} arrays:"
-    first = list(problems.items())[:MOST_PROBLEMS]
-    lines = [count, *(f"  {quoted(name)}: {why}" for name, why in first)]
-    if len(problems) > MOST_PROBLEMS:
-        lines.append(f"  and {len(problems) - MOST_PROBLEMS:,} more")
-    return lines
+        raise ModuleError("\n".join([what, *problem_lines(problems, "array"), instead]), problems)
 
 
 def is_computed(leaf: Leaf) -> bool:

@@ -66,7 +66,7 @@ class UnknownNode:
 
 
 @dataclass(frozen=True)
-class Law:
+class DrawLaw:
     """``factor * x + offset`` for a standard x: normal, truncated at bounds, or uniform between."""
 
     kind: Literal["normal", "truncated", "uniform"]
@@ -75,11 +75,11 @@ class Law:
     factor: float = 1.0
     offset: float = 0.0
 
-    def scaled(self, factor: float) -> Law:
+    def scaled(self, factor: float) -> DrawLaw:
         """The law of `factor` times the values."""
         return replace(self, factor=self.factor * factor, offset=self.offset * factor)
 
-    def shifted(self, offset: float) -> Law:
+    def shifted(self, offset: float) -> DrawLaw:
         """The law of the values plus `offset`."""
         return replace(self, offset=self.offset + offset)
 
@@ -96,7 +96,7 @@ class Law:
         return schemes.truncated_normal(std, mean=self.offset, low=low / std, high=high / std)
 
     @classmethod
-    def of(cls, scheme: Scheme, shape: Shape) -> Law | None:
+    def of(cls, scheme: Scheme, shape: Shape) -> DrawLaw | None:
         """The law of a scheme that draws each element by itself, or None."""
         match scheme.distribution(shape):
             case distributions.Uniform(low=low, high=high):
@@ -109,9 +109,9 @@ class Law:
 
 
 @lru_cache(maxsize=256)  # a model has many layers of few shapes
-def own_law(request: InitializerRequest, shape: Shape) -> Law | None:
+def own_law(request: InitializerRequest, shape: Shape) -> DrawLaw | None:
     """The law of what an initializer makes for a shape."""
-    return Law.of(request.scheme(shape, shape, own(shape)), shape)
+    return DrawLaw.of(request.scheme(shape, shape, own(shape)), shape)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class DrawnNode:
         parts: which elements of which draws these are.
     """
 
-    law: Law | None
+    law: DrawLaw | None
     narrowest: np.dtype[Any]
     parts: Parts
     request: InitializerRequest | None = None

@@ -21,9 +21,9 @@ from fastinit.jax import operators
 from fastinit.jax.nodes import (
     NO_LOOPS,
     ComputedNode,
+    DrawLaw,
     DrawnNode,
     FilledNode,
-    Law,
     LoopNumbers,
     Node,
     Parts,
@@ -165,9 +165,9 @@ class _Reader:
             return None
         loops, dtype = key.loops, np.dtype(out.dtype)
         if kind == "normal" and not bounds:
-            return DrawnNode(Law("normal"), dtype, self.part(), loops=loops)
+            return DrawnNode(DrawLaw("normal"), dtype, self.part(), loops=loops)
         if kind != "normal" and len(bounds) == 2:
-            return DrawnNode(Law(kind, *map(float, bounds)), dtype, self.part(), loops=loops)  # type: ignore[arg-type]
+            return DrawnNode(DrawLaw(kind, *map(float, bounds)), dtype, self.part(), loops=loops)  # type: ignore[arg-type]
         return None
 
     def marked(self, eqn: Any, node: Node) -> Node:

@@ -19,10 +19,7 @@ from fastinit.numerics.dtypes import DTYPES, resolve
 from fastinit.plans import Plan, Tensor
 from fastinit.plans.rules import Assignment, NamedScheme, Rows, Rules
 from fastinit.schemes import Scheme, keras_lstm_bias, ones, zeros
-from fastinit.texts import quoted
-
-MOST_PROBLEMS = 20
-"""Problems that a message lists; an error has all of them."""
+from fastinit.texts import problem_lines, quoted
 
 _INSTEAD = "Give them a scheme by rules=[(name, scheme)]."
 
@@ -211,7 +208,5 @@ def check(rows: list[WeightScheme], what: str, instead: str) -> None:
     }
     if not problems:
         return
-    lines = [f"  {quoted(name)}: {why}" for name, why in problems.items()]
-    more = [f"  and {len(lines) - MOST_PROBLEMS:,} more"] if len(lines) > MOST_PROBLEMS else []
-    count = "1 weight:" if len(lines) == 1 else f"{len(lines):,} weights:"
-    raise ModuleError("\n".join([what, count, *lines[:MOST_PROBLEMS], *more, instead]), problems)
+    lines = problem_lines(problems, "weight")
+    raise ModuleError("\n".join([what, *lines, instead]), problems)

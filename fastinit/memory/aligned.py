@@ -12,20 +12,20 @@ import numpy.typing as npt
 from fastinit.machine.pages import ask_for_huge_pages
 from fastinit.numerics.checks import Shape
 
-ALIGNMENT = 64
+HOST_ALIGNMENT = 64
 """Bytes.  JAX and TensorFlow use a NumPy array without a copy if its address is a multiple."""
 
 
 def empty(shape: Shape, dtype: Any) -> npt.NDArray[Any]:
-    """A new array whose memory begins at a multiple of ALIGNMENT and is fast to fill.
+    """A new array whose memory begins at a multiple of HOST_ALIGNMENT and is fast to fill.
 
-    >>> empty((3, 5), "float16").ctypes.data % ALIGNMENT
+    >>> empty((3, 5), "float16").ctypes.data % HOST_ALIGNMENT
     0
     """
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    first = -memory.ctypes.data % ALIGNMENT
+    memory = np.empty(size + HOST_ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % HOST_ALIGNMENT
     ask_for_huge_pages(memory.ctypes.data, memory.nbytes)
     out: npt.NDArray[Any] = memory[first : first + size].view(kind).reshape(shape)
     return out

@@ -6,21 +6,18 @@ Where recipes come from is in recipes.py and twins.py; new memory is made in mat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from fastinit.errors import ModuleError
 from fastinit.plans.rules import Assignment, Rows, Rules
-from fastinit.texts import quoted
+from fastinit.texts import problem_lines
 from fastinit.torch import memory, shards
 from fastinit.torch.devices import Batch
 from fastinit.torch.recipes import TensorRecipe
 from fastinit.torch.report import Report, ReportRow
 from fastinit.torch.tensors import is_named
-
-MOST_LISTED = 20
-"""Problems that a message lists; an error has all of them."""
 
 
 def with_rules(recipes: Sequence[TensorRecipe], rules: Rules | Rows | None) -> list[TensorRecipe]:
@@ -58,17 +55,7 @@ def check(recipes: Iterable[TensorRecipe], what: str, instead: str) -> None:
     problems = {recipe.name: recipe.problem for recipe in recipes if recipe.problem}
     if not problems:
         return
-    raise ModuleError("\n".join([what, *lines_of(problems), instead]), problems)
-
-
-def lines_of(problems: Mapping[str, str]) -> list[str]:
-    """Tensors and what is wrong with each, for a message of bounded length."""
-    count = "1 tensor:" if len(problems) == 1 else f"{len(problems):,} tensors:"
-    first = list(problems.items())[:MOST_LISTED]
-    lines = [count, *(f"  {quoted(name)}: {why}" for name, why in first)]
-    if len(problems) > MOST_LISTED:
-        lines.append(f"  and {len(problems) - MOST_LISTED:,} more")
-    return lines
+    raise ModuleError("\n".join([what, *problem_lines(problems), instead]), problems)
 
 
 def fill(

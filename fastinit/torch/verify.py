@@ -9,6 +9,7 @@ import torch
 
 from fastinit.errors import ModuleError
 from fastinit.plans.rules import Rows, Rules
+from fastinit.texts import problem_lines
 from fastinit.torch import comparison, filling
 from fastinit.torch.gathered import check_sharded
 from fastinit.torch.initialize import own_recipes
@@ -64,6 +65,6 @@ def verify(
             problems[recipe.name] = where
     if problems:
         raise ModuleError(
-            "\n".join([f"seed {int(seed)} does not make", *filling.lines_of(problems)]), problems
+            "\n".join([f"seed {int(seed)} does not make", *problem_lines(problems)]), problems
         )
     return count

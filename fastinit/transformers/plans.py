@@ -8,8 +8,7 @@ from typing import Any, Literal, get_args
 from fastinit.errors import ModuleError
 from fastinit.plans import Plan
 from fastinit.plans.rules import Rows, Rules
-from fastinit.texts import quoted
-from fastinit.torch.filling import lines_of
+from fastinit.texts import problem_lines, quoted
 from fastinit.transformers.configs import as_json
 from fastinit.transformers.dummy import dummy_plan
 from fastinit.transformers.files import Problems, in_file, in_module
@@ -99,5 +98,5 @@ def _ruled(plan: Plan, substitutes: Problems, rules: Rules | Rows | None) -> Pla
         if new is old and new.name in substitutes
     }
     if left:
-        raise ModuleError("\n".join(["a plan cannot hold", *lines_of(left), _INSTEAD]), left)
+        raise ModuleError("\n".join(["a plan cannot hold", *problem_lines(left), _INSTEAD]), left)
     return ruled
