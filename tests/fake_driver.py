@@ -269,14 +269,14 @@ class FakeDriver:
         return NvrtcStatus.NVRTC_SUCCESS, 32
 
     def nvrtcGetProgramLog(self, program, log):
-        ctypes.memmove(log, b"isa_cuda.cu(1): error: unclear".ljust(32, b"\0"), 32)
+        log[:] = b"isa_cuda.cu(1): error: unclear".ljust(32, b"\0")
         return (NvrtcStatus.NVRTC_SUCCESS,)
 
     def _size(self, program):
         return NvrtcStatus.NVRTC_SUCCESS, len(program.code)
 
     def _content(self, program, code):
-        ctypes.memmove(code, program.code, len(program.code))
+        code[:] = program.code
         return (NvrtcStatus.NVRTC_SUCCESS,)
 
     nvrtcGetPTXSize = nvrtcGetCUBINSize = _size
@@ -324,7 +324,9 @@ class _Module(ModuleType):
 
 def forget() -> None:
     """Have the library look again at what is installed."""
-    for found in (requirement.loaded, devices._device, devices.description, devices.count):
+    for found in (requirement.loaded, requirement.compiler):
+        found.cache_clear()
+    for found in (devices._device, devices.description, devices.count):
         found.cache_clear()
     choice._problem.cache_clear()
     choice._said.clear()

@@ -252,6 +252,21 @@ def test_a_device_without_kernels_gets_a_copy_and_one_warning(driver):
     assert driver.launches == 0
 
 
+@pytest.mark.parametrize("what", ["NVRTC is missing", "an older driver"])
+def test_a_copy_needs_no_compiler(driver, what):
+    if what == "NVRTC is missing":
+        driver.fails["nvrtcVersion"] = RuntimeError("none")
+    else:
+        driver.cuda = 11080
+    array = np.zeros(50, np.float32)
+    with pytest.warns(BackendWarning, match="and they are copied: .*NVRTC"):
+        filled(Interface(array))
+    assert same(array, made(50))
+    array = np.zeros((30, 20), np.float32)
+    filled(Interface(array), MATRIX)
+    assert same(array, made((30, 20), MATRIX))
+
+
 @pytest.mark.frameworks
 def test_jax_arrays_keep_their_error(driver):
     jax = pytest.importorskip("jax")

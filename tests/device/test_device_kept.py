@@ -18,7 +18,7 @@ from fills import NORMAL
 from test_device_draw import task
 
 from fastinit import cuda
-from fastinit.cuda import compiling, kept, requirement, text
+from fastinit.cuda import compiling, kept, text
 from fastinit.cuda.launches import Kernel
 from fastinit.errors import BackendError
 from fastinit.machine import kept_files
@@ -196,9 +196,7 @@ def nvrtc(monkeypatch):
         nvrtc.nvrtcVersion()
     except RuntimeError:
         pytest.skip("NVRTC is not found")
-    found = requirement.Bindings(None, nvrtc)
-    for module in (compiling, requirement):
-        monkeypatch.setattr(module, "loaded", lambda: found)
+    monkeypatch.setattr(compiling, "compiler", lambda: nvrtc)
     return nvrtc
 
 
@@ -226,15 +224,24 @@ def test_what_nvrtc_says_of_a_text_is_in_the_error(nvrtc):
         compiling.compiled(wrong, compiling.options(KERNEL, "sm_90"))
 
 
+@pytest.mark.frameworks
+def test_an_empty_log_changes_no_bytes_of_python(nvrtc):
+    _, program = nvrtc.nvrtcCreateProgram(b"int x;", b"x.cu", 0, [], [])
+    nvrtc.nvrtcCompileProgram(program, 1, [b"-default-device"])
+    log = compiling._bytes(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
+    nvrtc.nvrtcDestroyProgram(program)
+    assert log == b"\0"
+    assert bytes([32])[0] == 32  # Python has one object for all bytes of this value
+
+
 COMPILE = """
 import sys
 from pathlib import Path
 from cuda.bindings import nvrtc
-from fastinit.cuda import compiling, kept, requirement
+from fastinit.cuda import compiling, kept
 from fastinit.cuda.launches import Kernel
 
-found = requirement.Bindings(None, nvrtc)
-compiling.loaded = requirement.loaded = lambda: found
+compiling.compiler = lambda: nvrtc
 kept.CODE_FOLDER = Path(sys.argv[1])
 code = kept.code_for(Kernel("rows", "FI_UNIFORM_INSIDE", "FI_FLOAT32", 4), 90)
 sys.stdout.buffer.write(code)
