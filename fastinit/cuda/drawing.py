@@ -34,13 +34,12 @@ def draw(tasks: Iterable[DeviceTask]) -> None:
         BackendError: kernels cannot run there (see `problem`); the driver reports an error; or a
             stream is being captured into a CUDA graph and a kernel is not loaded yet.
         ValueError: a task has another shape than its region, memory that is not aligned to its
-            dtype, or a sampler that only the CPU can draw.  Nothing is launched then.
+            dtype, or a sampler that only the CPU can draw.
+
+    Nothing is launched if a task is wrong or a kernel cannot be loaded, on any of the devices.
     """
-    for (number, stream), together in _by_stream(tasks).items():
-        where = device(number)
+    for where, stream, work in _loaded(tasks):
         with where.current():
-            work = list(launches(together, where.multiprocessors))
-            _load(where, work, stream)
             for launch in work:
                 where.launch(launch, stream)
 
@@ -53,16 +52,23 @@ def prepare(tasks: Iterable[DeviceTask]) -> None:
     Raises:
         ImportError, BackendError, ValueError: as `draw`.
     """
+    _loaded(tasks)
+
+
+def _loaded(tasks: Iterable[DeviceTask]) -> list[tuple[Device, int, list[Launch]]]:
+    """The launches of each device and stream, once all kernels of all of them are loaded.
+
+    So nothing is launched if one cannot be loaded.
+    """
+    found = []
     for (number, stream), together in _by_stream(tasks).items():
         where = device(number)
+        work = list(launches(together, where.multiprocessors))
         with where.current():
-            _load(where, launches(together, where.multiprocessors), stream)
-
-
-def _load(where: Device, work: Iterable[Launch], stream: int) -> None:
-    """Load every kernel first, so that nothing is launched if one cannot be."""
-    for kernel in dict.fromkeys(launch.kernel for launch in work):
-        where.load(kernel, stream)
+            for kernel in dict.fromkeys(launch.kernel for launch in work):
+                where.load(kernel, stream)
+        found.append((where, stream, work))
+    return found
 
 
 def _by_stream(tasks: Iterable[DeviceTask]) -> dict[tuple[int, int], list[DeviceTask]]:

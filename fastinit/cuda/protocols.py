@@ -89,11 +89,11 @@ def _by_interface(out: Any, interface: dict[str, Any]) -> Shown:
     if read_only:
         raise ValueError("out is read-only: pass a writable array")
     dtype = resolve(np.dtype(interface["typestr"]))
-    shape = tuple(interface["shape"])
+    place, shape = int(pointer or 0), tuple(map(int, interface["shape"]))
     strides = interface.get("strides")
-    steps = dense_strides(shape, dtype.size) if strides is None else tuple(strides)
-    number = _device_of(pointer) if pointer and 0 not in shape else 0
-    return Shown(DeviceArray(pointer or 0, shape, steps, number, _stream(interface)), dtype, out)
+    steps = dense_strides(shape, dtype.size) if strides is None else tuple(map(int, strides))
+    number = _device_of(place) if place and 0 not in shape else 0
+    return Shown(DeviceArray(place, shape, steps, number, _stream(interface)), dtype, out)
 
 
 def _device_of(pointer: int) -> int:

@@ -215,6 +215,31 @@ def test_copies_are_made_in_chunks_of_pinned_memory(driver, monkeypatch):
     assert driver.synchronized
 
 
+@pytest.mark.parametrize("region", [None, np.s_[2:, ::-1]], ids=["whole", "region"])
+@pytest.mark.parametrize("back", [np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-1]])
+def test_a_copy_may_go_backwards(driver, back, region):
+    values = made((12, 20), MAPPED, region=region)
+    array = np.zeros(values.shape, np.float32)[back]
+    filled(Interface(array), MAPPED, shape=(12, 20), region=region)
+    assert same(array, values)
+
+
+def test_a_copy_that_fails_after_its_call_is_an_error(driver):
+    from fake_driver import Status
+
+    driver.fails["cuStreamSynchronize"] = Status.CUDA_ERROR_LAUNCH_FAILED
+    with pytest.raises(BackendError, match="cuStreamSynchronize failed: CUDA_ERROR_LAUNCH_FAILED"):
+        filled(Interface(np.zeros((3, 4), np.float32)), MATRIX)
+
+
+def test_shapes_and_strides_may_be_numbers_of_numpy(driver):
+    array = np.zeros((40, 30), np.float32)
+    shape, strides = map(np.int64, array.shape), map(np.int64, array.strides)
+    data = np.int64(array.ctypes.data), False
+    filled(Interface(array, shape=tuple(shape), strides=tuple(strides), data=data))
+    assert same(array, made((40, 30)))
+
+
 def test_a_copy_needs_memory_without_gaps(driver):
     array = np.zeros((30, 40), np.float32)
     with pytest.raises(ValueError, match=r"gaps between elements: .* fill a contiguous arr"):

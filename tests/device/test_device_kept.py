@@ -167,6 +167,12 @@ def test_a_name_stands_for_one_file_wherever_it_is_included():
                 assert path.parent / name == found[name]
 
 
+def test_a_text_that_lacks_a_file_says_which(tmp_path):
+    (tmp_path / text.STUB).write_text('#include "kernels.h"\n')
+    with pytest.raises(FileNotFoundError, match=r"isa_cuda\.cu includes kernels\.h, which is not"):
+        text.included(tmp_path)
+
+
 def test_a_built_package_has_the_text(tmp_path):
     """What setup.py copies is what the room then reads."""
     rules = runpy.run_path(text.__file__)

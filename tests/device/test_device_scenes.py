@@ -84,7 +84,7 @@ def test_a_captured_stream_takes_loaded_kernels_only(driver):
 
 def test_a_captured_stream_takes_no_copies(driver):
     driver.capturing.add(1)
-    with pytest.raises(BackendError, match="cannot copy values from the CPU while the stream"):
+    with pytest.raises(BackendError, match=r"cannot copy .* CUDA graph: fill outside the capt"):
         filled(Interface(zeros(3, 4)), fi.orthogonal())
 
 
@@ -108,6 +108,17 @@ def test_an_error_of_the_driver_is_raised_before_a_launch_and_may_pass(
     driver.fails.clear()
     cuda.draw(one(out))
     assert driver.launches == 1
+
+
+def test_a_kernel_that_one_device_cannot_load_stops_the_launches_of_all(driver):
+    driver.cards = (Card(90), Card(80))
+    cuda.draw(one(zeros(9), device=0))
+    driver.fails["nvrtcCompileProgram"] = fake_driver.NvrtcStatus.NVRTC_ERROR_COMPILATION
+    out = zeros(9)
+    with pytest.raises(BackendError, match="cannot compile a kernel"):
+        cuda.draw([*one(out, device=0), *one(zeros(9), device=1)])
+    assert driver.launches == 1
+    assert not out.any()
 
 
 def test_a_kernel_that_cannot_be_loaded_stops_all_launches(driver):
