@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 
@@ -153,6 +154,16 @@ def test_a_capsule_that_cannot_be_filled_is_said(driver, torch, changes, error, 
     with pytest.raises(error, match=words):
         filled(Capsule(torch.zeros(3), **changes))
     assert driver.launches == 0
+
+
+@pytest.mark.frameworks
+def test_dlpack_is_read_whatever_others_do_to_the_functions_of_python(driver, torch, monkeypatch):
+    shared = ctypes.pythonapi.PyCapsule_GetPointer
+    monkeypatch.setattr(shared, "restype", ctypes.POINTER(ctypes.c_int64))
+    tensor = torch.zeros(30)
+    filled(Capsule(tensor))
+    assert same(tensor.numpy(), made(30))
+    assert shared.restype is ctypes.POINTER(ctypes.c_int64)
 
 
 @pytest.mark.frameworks
