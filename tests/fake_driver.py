@@ -352,7 +352,7 @@ def installed(
     parent.bindings = package
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(choice.CUDA_VARIABLE, raising=False)
-        patch.setattr(kept, "folder", lambda: folder)
+        patch.setattr(kept, "folders", lambda: [] if folder is None else [folder])
         patch.setitem(sys.modules, "cuda", parent)
         patch.setitem(sys.modules, "cuda.bindings", package)
         patch.setitem(sys.modules, "cuda.bindings.driver", package.driver)

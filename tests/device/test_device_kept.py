@@ -99,6 +99,19 @@ def test_another_text_or_nvrtc_compiles_and_replaces_the_file(folder, monkeypatc
     assert path != old
 
 
+def test_code_in_a_folder_that_cannot_be_written_to_is_used(folder, monkeypatch):
+    assert compilations(folder) == 1
+    monkeypatch.setattr(kept, "_writable", lambda path: False)
+    assert compilations(folder) == 0
+
+
+def test_to_look_for_code_makes_no_folder(folder, monkeypatch):
+    monkeypatch.setattr(compiling, "compiled", None)
+    with pytest.raises(TypeError), fake_driver.installed(folder=folder):
+        kept.code_for(KERNEL, 90)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("error", [PermissionError, OSError])
 def test_a_disk_that_cannot_be_written_to_is_no_failure(folder, monkeypatch, error):
     def refuse(*arguments, **options):
@@ -139,7 +152,6 @@ def test_code_is_kept_beside_the_source_or_in_the_users_cache(tmp_path, monkeypa
 
     monkeypatch.setattr(Path, "home", homeless)
     assert kept.folder() is None
-    assert kept.path_of(KERNEL, "sm_90", ()) is None
 
 
 # The text.
@@ -211,7 +223,7 @@ def nvrtc(monkeypatch):
 def test_nvrtc_compiles_once_and_what_is_kept_is_what_it_made(
     nvrtc, folder, monkeypatch, architecture
 ):
-    monkeypatch.setattr(kept, "folder", lambda: folder)
+    monkeypatch.setattr(kept, "folders", lambda: [folder])
     code = kept.code_for(KERNEL, architecture)
     if architecture == 90:
         assert code[:4] == b"\x7fELF"
@@ -248,7 +260,7 @@ from fastinit.cuda import compiling, kept
 from fastinit.cuda.launches import Kernel
 
 compiling.compiler = lambda: nvrtc
-kept.CODE_FOLDER = Path(sys.argv[1])
+kept.folders = lambda: [Path(sys.argv[1])]
 code = kept.code_for(Kernel("rows", "FI_UNIFORM_INSIDE", "FI_FLOAT32", 4), 90)
 sys.stdout.buffer.write(code)
 """
