@@ -26,7 +26,7 @@ def draw(tasks: Iterable[DeviceTask]) -> None:
     """Fill the arrays of all tasks by kernels, in the fewest launches, and wait for none of them.
 
     Values are those of the CPU, to the last bit.  A kernel is compiled the first time it is needed,
-    in a second or less, and kept on disk.  All launches go to the streams of the arrays, in no
+    in about a second, and kept on disk.  All launches go to the streams of the arrays, in no
     particular order; memory and streams have to stay alive until then.
 
     Raises:
@@ -93,11 +93,15 @@ def check_task(task: DeviceTask) -> None:
             f"an array of shape {out.shape} and strides {out.strides} does not fit a region of "
             f"shape {task.part.shape}"
         )
-    check_aligned(out, size)
+    check_memory(out, size)
 
 
-def check_aligned(out: DeviceArray, size: int) -> None:
-    """Raise if elements of `size` bytes do not lie at multiples of it, as a device needs."""
+def check_memory(out: DeviceArray, size: int) -> None:
+    """Raise if there is none, or elements of `size` bytes do not lie at multiples of it."""
+    if not out.pointer and 0 not in out.shape:
+        raise ValueError(
+            "out has no memory: its address is 0; pass an array that was allocated and not freed"
+        )
     steps = (step for step, dim in zip(out.strides, out.shape, strict=True) if dim > 1)
     if math.gcd(out.pointer, *steps) % size:
         raise ValueError(

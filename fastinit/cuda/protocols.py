@@ -92,6 +92,10 @@ def _by_interface(out: Any, interface: dict[str, Any]) -> Shown:
     place, shape = int(pointer or 0), tuple(map(int, interface["shape"]))
     strides = interface.get("strides")
     steps = dense_strides(shape, dtype.size) if strides is None else tuple(map(int, strides))
+    if len(steps) != len(shape):
+        raise ValueError(
+            f"out has shape {shape}, but strides {steps}: its array interface is wrong"
+        )
     number = _device_of(place) if place and 0 not in shape else 0
     return Shown(DeviceArray(place, shape, steps, number, _stream(interface)), dtype, out)
 

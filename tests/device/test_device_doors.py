@@ -91,9 +91,28 @@ READ_ONLY.flags.writeable = False
         (Interface(np.broadcast_to(np.float32(1), (2, 3)), data=(64, False)), "share one address"),
         (Interface(np.zeros(3, np.float32), data=(66, False)), "at multiples of 4; pass an align"),
         (Interface(np.zeros(3, np.float32), strides=(6,)), "at multiples of 4; pass an align"),
+        (Interface(np.zeros(3, np.float32), data=(0, False)), "no memory: its address is 0"),
+        (Interface(np.zeros(3, np.float32), data=(None, False)), "no memory: its address is 0"),
+        (
+            Interface(np.zeros(3, np.float32), strides=(4, 4)),
+            "but strides \\(4, 4\\): its array int",
+        ),
         (Interface(np.zeros((3, 4), np.float32), shape=(3,)), "shape \\(3,\\), but the region of"),
     ],
-    ids=["read-only", "mask", "int", "endian", "opaque", "shared", "pointer", "stride", "shape"],
+    ids=[
+        "read-only",
+        "mask",
+        "int",
+        "endian",
+        "opaque",
+        "shared",
+        "pointer",
+        "stride",
+        "null",
+        "none",
+        "strides",
+        "shape",
+    ],
 )
 def test_what_cannot_be_filled_is_said_before_anything_is_launched(driver, out, words):
     with pytest.raises(ValueError, match=words):

@@ -91,7 +91,7 @@ def test_a_captured_stream_takes_no_copies(driver):
 @pytest.mark.parametrize(
     ("function", "status", "words"),
     [
-        ("cuLibraryLoadData", Status.CUDA_ERROR_OUT_OF_MEMORY, "OUT_OF_MEMORY: the device has no"),
+        ("cuLibraryLoadData", Status.CUDA_ERROR_OUT_OF_MEMORY, "OUT_OF_MEMORY: no memory is left"),
         ("cuDevicePrimaryCtxRetain", Status.CUDA_ERROR_OUT_OF_MEMORY, "PrimaryCtxRetain failed"),
         ("cuCtxPushCurrent", Status.CUDA_ERROR_NOT_INITIALIZED, "forked after CUDA was used"),
         ("nvrtcCompileProgram", fake_driver.NvrtcStatus(6), "cannot compile a kernel .*unclear$"),
@@ -146,9 +146,11 @@ def test_tasks_that_cannot_be_are_errors_before_any_launch(driver):
     unaligned = cuda.DeviceTask(
         cuda.DeviceArray(right[0].out.pointer + 1, (9,), (4,), 0, 0), right[0].source, right[0].part
     )
+    nowhere = cuda.DeviceTask(cuda.DeviceArray(0, (9,), (4,), 0, 0), right[0].source, right[0].part)
     for wrong, words in [
         (wrong_shape, r"shape \(9,\) and strides \(4,\) does not fit a region of shape \(8,\)"),
         (matrix, "kernels draw independent values only"),
+        (nowhere, "no memory: its address is 0"),
         (unaligned, "a device needs its elements of 4 bytes at multiples of 4"),
     ]:
         with pytest.raises(ValueError, match=words):
