@@ -359,6 +359,7 @@ def installed(
         patch.setitem(sys.modules, "cuda.bindings.nvrtc", package.nvrtc)
         forget()
         yield fake
+        assert sys.modules["cuda.bindings"] is package, "a patch inside would outlive the fake"
         assert not any(fake._contexts.values()), "a context stayed current"
         assert not fake.pinned, "pinned memory was not given back"
     forget()

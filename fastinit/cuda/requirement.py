@@ -24,7 +24,8 @@ OLDEST_DRIVER = 12000
 HINTS = {
     "CUDA_ERROR_NOT_INITIALIZED": ": a process that was forked after CUDA was used cannot use it; "
     "start processes by spawn",
-    "CUDA_ERROR_OUT_OF_MEMORY": ": no memory is left, on the device or of what the host can pin; free some",
+    "CUDA_ERROR_OUT_OF_MEMORY": ": no memory is left, on the device or of what the host can pin; "
+    "free some",
 }
 """What to do about an error of the driver."""
 

@@ -233,14 +233,14 @@ def test_bindings_that_are_too_old_are_a_problem(version, words):
         assert words in cuda.problem(0)
 
 
-def test_bindings_that_are_missing_or_broken_are_a_problem(monkeypatch):
-    with fake_driver.installed():
-        monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-        monkeypatch.setitem(sys.modules, "cuda", None)
+def test_bindings_that_are_missing_or_broken_are_a_problem():
+    with fake_driver.installed(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cuda.bindings", None)
+        patch.setitem(sys.modules, "cuda", None)
         assert "and it is not installed: pip install 'fastinit-weights[cuda]'" in cuda.problem(0)
         with pytest.raises(ImportError, match="it is not installed"):
             cuda.draw(one(zeros(9)))
-    with fake_driver.installed():
+    with fake_driver.installed(), pytest.MonkeyPatch.context() as patch:
 
         class Broken:
             __path__ = ()
@@ -249,7 +249,7 @@ def test_bindings_that_are_missing_or_broken_are_a_problem(monkeypatch):
             def __getattr__(self, name):
                 raise OSError("wrong ELF class")
 
-        monkeypatch.setitem(sys.modules, "cuda.bindings", Broken())
+        patch.setitem(sys.modules, "cuda.bindings", Broken())
         assert "does not work (OSError: wrong ELF class)" in cuda.problem(0)
 
 
