@@ -335,6 +335,9 @@ def test_filling_on_the_cpu_imports_no_room_and_the_room_no_bindings():
         "fi.fill(np.empty(30, 'float32'), fi.normal(), seed=0, name='w');"
         "found = [m for m in sys.modules if m.split('.')[0] == 'cuda' or 'fastinit.cuda' in m];"
         "assert not found, found;"
+        "import fastinit.cli.group;"
+        "found = [m for m in sys.modules if m.split('.')[0] == 'cuda' or 'fastinit.cuda' in m];"
+        "assert not found, found;"
         "import fastinit.cuda;"
         "assert not [m for m in sys.modules if m.split('.')[0] == 'cuda']"
     )
