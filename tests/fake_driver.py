@@ -269,14 +269,14 @@ class FakeDriver:
         return NvrtcStatus.NVRTC_SUCCESS, 32
 
     def nvrtcGetProgramLog(self, program, log):
-        ctypes.memmove(log, b"isa_cuda.cu(1): error: unclear".ljust(32, b"\0"), 32)
+        log[:] = b"isa_cuda.cu(1): error: unclear".ljust(32, b"\0")
         return (NvrtcStatus.NVRTC_SUCCESS,)
 
     def _size(self, program):
         return NvrtcStatus.NVRTC_SUCCESS, len(program.code)
 
     def _content(self, program, code):
-        ctypes.memmove(code, program.code, len(program.code))
+        code[:] = program.code
         return (NvrtcStatus.NVRTC_SUCCESS,)
 
     nvrtcGetPTXSize = nvrtcGetCUBINSize = _size
@@ -324,7 +324,9 @@ class _Module(ModuleType):
 
 def forget() -> None:
     """Have the library look again at what is installed."""
-    for found in (requirement.loaded, devices._device, devices.description, devices.count):
+    for found in (requirement.loaded, requirement.compiler):
+        found.cache_clear()
+    for found in (devices._device, devices.description, devices.count):
         found.cache_clear()
     choice._problem.cache_clear()
     choice._said.clear()
@@ -350,13 +352,14 @@ def installed(
     parent.bindings = package
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(choice.CUDA_VARIABLE, raising=False)
-        patch.setattr(kept, "folder", lambda: folder)
+        patch.setattr(kept, "folders", lambda: [] if folder is None else [folder])
         patch.setitem(sys.modules, "cuda", parent)
         patch.setitem(sys.modules, "cuda.bindings", package)
         patch.setitem(sys.modules, "cuda.bindings.driver", package.driver)
         patch.setitem(sys.modules, "cuda.bindings.nvrtc", package.nvrtc)
         forget()
         yield fake
+        assert sys.modules["cuda.bindings"] is package, "a patch inside would outlive the fake"
         assert not any(fake._contexts.values()), "a context stayed current"
         assert not fake.pinned, "pinned memory was not given back"
     forget()

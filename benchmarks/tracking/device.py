@@ -104,9 +104,9 @@ def compiled(architecture: str, *options: str) -> bytes:
 
 def _taken(size_of: Any, take: Any, program: Any) -> bytes:
     _, size = size_of(program)
-    found = bytes(size)
+    found = bytearray(size)
     take(program, found)
-    return found
+    return bytes(found)
 
 
 def version() -> str | None:

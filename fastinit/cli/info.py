@@ -8,7 +8,7 @@ import platform
 import click
 
 import fastinit
-from fastinit import cuda, plans
+from fastinit import plans
 from fastinit.backends.selection import summary
 from fastinit.cli.options import with_json
 from fastinit.cli.output import json_text
@@ -24,6 +24,8 @@ def info(as_json: bool) -> None:
     """Print the versions, the backend in force and why, and the presets."""
     import ml_dtypes
     import numpy as np
+
+    from fastinit import cuda  # which no other command needs
 
     threads = default_threads()
     found = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastinit.cuda.launches import Kernel
-from fastinit.cuda.requirement import called, loaded
+from fastinit.cuda.requirement import called, compiler
 from fastinit.cuda.text import STUB, Text
 from fastinit.errors import BackendError
 
@@ -37,14 +37,14 @@ def options(kernel: Kernel, target: str) -> tuple[str, ...]:
 
 def version() -> tuple[int, int]:
     """NVRTC's major and minor version."""
-    nvrtc = loaded().nvrtc
+    nvrtc = compiler()
     major, minor = called(nvrtc.nvrtcVersion(), "nvrtcVersion")
     return int(major), int(minor)
 
 
 def supported() -> list[int]:
     """The architectures that NVRTC compiles for, such as 90."""
-    nvrtc = loaded().nvrtc
+    nvrtc = compiler()
     return [int(each) for each in called(nvrtc.nvrtcGetSupportedArchs(), "nvrtcGetSupportedArchs")]
 
 
@@ -54,7 +54,7 @@ def compiled(text: Text, options: tuple[str, ...]) -> bytes:
     Raises:
         BackendError: NVRTC refuses the text or the options; with what it says.
     """
-    nvrtc = loaded().nvrtc
+    nvrtc = compiler()
     names = [name.encode() for name in text.headers]
     contents = [content.encode() for content in text.headers.values()]
     made = nvrtc.nvrtcCreateProgram(text.stub.encode(), STUB.encode(), len(names), contents, names)
@@ -75,9 +75,9 @@ def compiled(text: Text, options: tuple[str, ...]) -> bytes:
 
 def _bytes(size: Callable[..., Any], content: Callable[..., Any], program: Any) -> bytes:
     """What a pair of NVRTC's functions gives."""
-    found: bytes = b" " * called(size(program), size.__name__)
+    found = bytearray(called(size(program), size.__name__))
     called(content(program, found), content.__name__)  # it writes into them
-    return found
+    return bytes(found)
 
 
 def _capability(architecture: int) -> str:

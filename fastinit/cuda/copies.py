@@ -44,8 +44,11 @@ def draw(
         ValueError: `out` has gaps between its elements.
         BackendError: the driver reports an error, or the stream is being captured.
     """
+    back = [axis for axis, stride in enumerate(out.strides) if stride < 0]
+    lowest = out.pointer + sum((out.shape[axis] - 1) * out.strides[axis] for axis in back)
     order = sorted(range(len(out.shape)), key=lambda axis: -abs(out.strides[axis]))
-    part, strides = part.permuted(order), [out.strides[axis] for axis in order]
+    part = part.reversed(back).permuted(order)
+    strides = [abs(out.strides[axis]) for axis in order]
     check_dense(out, strides, part.shape, source.dtype.size)
     if part.count == 0:
         return
@@ -56,7 +59,7 @@ def draw(
             buffer = next(buffers)[: math.prod(counts) * source.dtype.size]
             chunk = buffer.view(source.dtype.numpy).reshape(counts)
             arrays.draw(chunk, source, part.piece(corner, counts), workers)
-            place = out.pointer + sum(map(operator.mul, corner, strides))
+            place = lowest + sum(map(operator.mul, corner, strides))
             _copy(place, buffer, out.stream)
 
 
@@ -82,7 +85,7 @@ def _copy(place: int, buffer: PinnedBuffer, stream: int) -> None:
 def _pinned(size: int, stream: int) -> Iterator[Iterator[PinnedBuffer]]:
     """Two pinned buffers in turn, each when the copy from it has ended; at the end, so have all."""
     driver = loaded().driver
-    check_capture(stream, "copy values from the CPU")
+    check_capture(stream, "copy values from the CPU", "fill outside the capture")
     pointers, events = [], []
     try:
         for _ in range(2):
@@ -90,11 +93,12 @@ def _pinned(size: int, stream: int) -> Iterator[Iterator[PinnedBuffer]]:
             events.append(called(driver.cuEventCreate(WITHOUT_TIMES), "cuEventCreate"))
         yield _in_turn(pointers, events, size, stream)
     finally:
-        driver.cuStreamSynchronize(driver.CUstream(stream))  # before the memory is given back
+        ended = driver.cuStreamSynchronize(driver.CUstream(stream))  # before memory is given back
         for event in events:
             driver.cuEventDestroy(event)
         for pointer in pointers:
             driver.cuMemFreeHost(pointer)
+    called(ended, "cuStreamSynchronize")
 
 
 def _in_turn(

@@ -150,10 +150,13 @@ def _crossing(start: int, rows: Axis, count: int, apart: int) -> list[int]:
     """The rows in which a multiple of `apart` lies, other than as the first element."""
     last = start + (rows.count - 1) * rows.step + count - 1
     bounds = range(start // apart + 1, last // apart + 1)
-    if len(bounds) < rows.count and count <= rows.step:
-        before = [bound * apart - 1 - start for bound in bounds]  # the element before each
-        found = {number // rows.step for number in before if number % rows.step < count - 1}
-        return sorted(row for row in found if row < rows.count)
+    if not bounds or (rows.step and len(bounds) < rows.count):
+        found: set[int] = set()
+        for bound in bounds:
+            after = bound * apart - start  # elements from `start` up to the bound
+            first, last_row = -((count - 1 - after) // rows.step), (after - 1) // rows.step
+            found.update(range(max(0, first), min(rows.count, last_row + 1)))
+        return sorted(found)
     firsts = ((row, start + row * rows.step) for row in range(rows.count))
     return [row for row, first in firsts if first // apart != (first + count - 1) // apart]
 

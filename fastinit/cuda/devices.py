@@ -25,6 +25,11 @@ NO_DEVICE = 100
 """CUDA_ERROR_NO_DEVICE."""
 
 
+LOADED_BEFORE = (
+    "fill the same tensors once before the capture, or pass them to fastinit.cuda.prepare"
+)
+
+
 @dataclass(eq=False)
 class Device:
     """A device that is in use: its primary context, and the kernels that were loaded on it."""
@@ -59,7 +64,7 @@ class Device:
             with self._loading:
                 found = self._kernels.get(kernel)
                 if found is None:
-                    check_capture(stream, "load a kernel")
+                    check_capture(stream, "load a kernel", LOADED_BEFORE)
                     code = kept.code_for(kernel, self.architecture)
                     found = self._kernels[kernel] = _function(code, kernel.symbol)
         return found
@@ -152,14 +157,18 @@ def check(number: int) -> None:
     compiling.target(description(number).architecture)
 
 
-def check_capture(stream: int, what: str) -> None:
-    """Raise if a stream is being captured into a graph; `what` is what cannot be done then."""
+def check_capture(stream: int, what: str, instead: str) -> None:
+    """Raise if a stream is being captured into a graph.
+
+    Args:
+        what: cannot be done then.
+        instead: what to do.
+    """
     driver = loaded().driver
     status = called(driver.cuStreamIsCapturing(driver.CUstream(stream)), "cuStreamIsCapturing")
     if int(status):
         raise BackendError(
-            f"fastinit cannot {what} while the stream is captured into a CUDA graph: fill the same "
-            "tensors once before the capture, or pass them to fastinit.cuda.prepare"
+            f"fastinit cannot {what} while the stream is captured into a CUDA graph: {instead}"
         )
 
 

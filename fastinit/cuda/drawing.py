@@ -27,7 +27,7 @@ def draw(tasks: Iterable[DeviceTask]) -> None:
     """Fill the arrays of all tasks by kernels, in the fewest launches, and wait for none of them.
 
     Values are those of the CPU, to the last bit.  A kernel is compiled the first time it is needed,
-    in a second or less, and kept on disk.  All launches go to the streams of the arrays, in no
+    in about a second, and kept on disk.  All launches go to the streams of the arrays, in no
     particular order; memory and streams have to stay alive until then.
 
     Raises:
@@ -35,13 +35,12 @@ def draw(tasks: Iterable[DeviceTask]) -> None:
         BackendError: kernels cannot run there (see `problem`); the driver reports an error; or a
             stream is being captured into a CUDA graph and a kernel is not loaded yet.
         ValueError: a task has another shape than its region, memory that is not aligned to its
-            dtype, or a sampler that only the CPU can draw.  Nothing is launched then.
+            dtype, or a sampler that only the CPU can draw.
+
+    Nothing is launched if a task is wrong or a kernel cannot be loaded, on any of the devices.
     """
-    for (number, stream), together in _by_stream(tasks).items():
-        where = device(number)
+    for where, stream, work in _loaded(tasks):
         with where.current():
-            work = list(launches(together, where.multiprocessors))
-            _load(where, work, stream)
             for launch in work:
                 where.launch(launch, stream)
 
@@ -54,10 +53,7 @@ def prepare(tasks: Iterable[DeviceTask]) -> None:
     Raises:
         ImportError, BackendError, ValueError: as `draw`.
     """
-    for (number, stream), together in _by_stream(tasks).items():
-        where = device(number)
-        with where.current():
-            _load(where, launches(together, where.multiprocessors), stream)
+    _loaded(tasks)
 
 
 def synchronize(number: int, stream: int = 0) -> None:
@@ -74,10 +70,20 @@ def synchronize(number: int, stream: int = 0) -> None:
         called(status, "cuStreamSynchronize")
 
 
-def _load(where: Device, work: Iterable[Launch], stream: int) -> None:
-    """Load every kernel first, so that nothing is launched if one cannot be."""
-    for kernel in dict.fromkeys(launch.kernel for launch in work):
-        where.load(kernel, stream)
+def _loaded(tasks: Iterable[DeviceTask]) -> list[tuple[Device, int, list[Launch]]]:
+    """The launches of each device and stream, once all kernels of all of them are loaded.
+
+    So nothing is launched if one cannot be loaded.
+    """
+    found = []
+    for (number, stream), together in _by_stream(tasks).items():
+        where = device(number)
+        work = list(launches(together, where.multiprocessors))
+        with where.current():
+            for kernel in dict.fromkeys(launch.kernel for launch in work):
+                where.load(kernel, stream)
+        found.append((where, stream, work))
+    return found
 
 
 def _by_stream(tasks: Iterable[DeviceTask]) -> dict[tuple[int, int], list[DeviceTask]]:
@@ -102,11 +108,15 @@ def check_task(task: DeviceTask) -> None:
             f"an array of shape {out.shape} and strides {out.strides} does not fit a region of "
             f"shape {task.part.shape}"
         )
-    check_aligned(out, size)
+    check_memory(out, size)
 
 
-def check_aligned(out: DeviceArray, size: int) -> None:
-    """Raise if elements of `size` bytes do not lie at multiples of it, as a device needs."""
+def check_memory(out: DeviceArray, size: int) -> None:
+    """Raise if there is none, or elements of `size` bytes do not lie at multiples of it."""
+    if not out.pointer and 0 not in out.shape:
+        raise ValueError(
+            "out has no memory: its address is 0; pass an array that was allocated and not freed"
+        )
     steps = (step for step, dim in zip(out.strides, out.shape, strict=True) if dim > 1)
     if math.gcd(out.pointer, *steps) % size:
         raise ValueError(

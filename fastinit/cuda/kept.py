@@ -2,8 +2,9 @@
 """Compiled kernels kept on disk for the next process.  What they compute is not known here.
 
 A file is named after the kernel, and after a digest of the text, the options and NVRTC's version.
-It lies in `__pycache__` beside this file, else in the user's cache (XDG_CACHE_HOME, else
-``~/.cache``); where neither can be written to, every process compiles.
+It is looked for in `__pycache__` beside this file, and in the user's cache (XDG_CACHE_HOME, else
+``~/.cache``), and written to the first of them that can be written to.  If neither can, what is not
+found there is compiled by every process.
 """
 
 from __future__ import annotations
@@ -28,30 +29,32 @@ def code_for(kernel: Kernel, architecture: int) -> bytes:
     """
     target = compiling.target(architecture)
     options = compiling.options(kernel, target)
-    path = path_of(kernel, target, options)
-    if path is not None and (code := kept_files.read(path)) is not None:
-        return code
+    kind, digest = f"{kernel.symbol}-{kernel.groups}-{target}", _digest(options)
+    name = f"{kind}-{digest[:24]}.code"
+    for where in folders():
+        if (code := kept_files.read(where / name)) is not None:
+            return code
     code = compiling.compiled(text(), options)
-    if path is not None:
-        kept_files.write(path, code, outdated=f"{path.name.rpartition('-')[0]}-*.code")
+    if (chosen := folder()) is not None:
+        kept_files.write(chosen / name, code, outdated=f"{kind}-*.code")
     return code
 
 
-def path_of(kernel: Kernel, target: str, options: tuple[str, ...]) -> Path | None:
-    """The file of a kernel; None if there is no folder for it."""
+def _digest(options: tuple[str, ...]) -> str:
+    """Of everything that code is made of."""
     made_of = text().digest, options, compiling.version()
-    digest = hashlib.sha256(repr(made_of).encode()).hexdigest()
-    where = folder()
-    name = f"{kernel.symbol}-{kernel.groups}-{target}-{digest[:24]}.code"
-    return None if where is None else where / name
+    return hashlib.sha256(repr(made_of).encode()).hexdigest()
+
+
+def folders() -> list[Path]:
+    """Where files may be."""
+    users = _users_cache()
+    return [CODE_FOLDER] if users is None else [CODE_FOLDER, users]
 
 
 def folder() -> Path | None:
-    """Where files are kept; None if there is no place for them."""
-    for candidate in (CODE_FOLDER, _users_cache()):
-        if candidate is not None and _writable(candidate):
-            return candidate
-    return None
+    """Where files are written; None if there is no place for them."""
+    return next(filter(_writable, folders()), None)
 
 
 def _users_cache() -> Path | None:

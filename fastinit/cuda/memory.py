@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex
 from fastinit.cuda import copies
 from fastinit.cuda.arrays import DeviceTask
 from fastinit.cuda.choice import decide
-from fastinit.cuda.drawing import can_draw, check_aligned, draw
+from fastinit.cuda.drawing import can_draw, check_memory, draw
 from fastinit.cuda.protocols import shown
 from fastinit.docstrings import shares
 from fastinit.machine.state import in_default_floats
@@ -86,7 +86,7 @@ def _fill(
     if part.count == 0:
         return
     arrays.check_apart(array.shape, array.strides, dtype.size)
-    check_aligned(array, dtype.size)
+    check_memory(array, dtype.size)
     if can_draw(source) and decide(array.device):
         draw([DeviceTask(array, source, part)])
     else:

@@ -147,7 +147,7 @@ def rows(piece: DeviceRows) -> RowsParameter:
 
 
 def axes(piece: DeviceAxes) -> AxesParameter:
-    """DeviceAxes elements as C takes them, with what divides by the count of each axis."""
+    """Scattered elements as C takes them, with what divides by the count of each axis."""
     found = AxesParameter(start=piece.start, total=piece.total, axes=len(piece.axes))
     for place, (axis, stride) in zip(found.axis, piece.axes, strict=False):
         place.count, place.step, place.stride = axis.count, axis.step, stride

@@ -89,11 +89,15 @@ def _by_interface(out: Any, interface: dict[str, Any]) -> Shown:
     if read_only:
         raise ValueError("out is read-only: pass a writable array")
     dtype = resolve(np.dtype(interface["typestr"]))
-    shape = tuple(interface["shape"])
+    place, shape = int(pointer or 0), tuple(map(int, interface["shape"]))
     strides = interface.get("strides")
-    steps = dense_strides(shape, dtype.size) if strides is None else tuple(strides)
-    number = _device_of(pointer) if pointer and 0 not in shape else 0
-    return Shown(DeviceArray(pointer or 0, shape, steps, number, _stream(interface)), dtype, out)
+    steps = dense_strides(shape, dtype.size) if strides is None else tuple(map(int, strides))
+    if len(steps) != len(shape):
+        raise ValueError(
+            f"out has shape {shape}, but strides {steps}: its array interface is wrong"
+        )
+    number = _device_of(place) if place and 0 not in shape else 0
+    return Shown(DeviceArray(place, shape, steps, number, _stream(interface)), dtype, out)
 
 
 def _device_of(pointer: int) -> int:
@@ -135,12 +139,13 @@ class _Versioned(ctypes.Structure):
     )
 
 
-_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_capsule_pointer.restype = ctypes.c_void_p
-_capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
-_is_capsule = ctypes.pythonapi.PyCapsule_IsValid
-_is_capsule.restype = ctypes.c_int
-_is_capsule.argtypes = (ctypes.py_object, ctypes.c_char_p)
+# Not the attributes of `ctypes.pythonapi`, whose types any other package may change.
+_capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+_is_capsule = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_IsValid", ctypes.pythonapi)
+)
 
 
 def _by_dlpack(out: Any, stream: int) -> Shown:

@@ -24,13 +24,17 @@ OLDEST_DRIVER = 12000
 HINTS = {
     "CUDA_ERROR_NOT_INITIALIZED": ": a process that was forked after CUDA was used cannot use it; "
     "start processes by spawn",
-    "CUDA_ERROR_OUT_OF_MEMORY": ": the device has no memory left; free some",
+    "CUDA_ERROR_OUT_OF_MEMORY": ": no memory is left, on the device or of what the host can pin; "
+    "free some",
 }
 """What to do about an error of the driver."""
 
 
 class Bindings(NamedTuple):
-    """The two modules of cuda-bindings that are used."""
+    """The two modules of cuda-bindings that are used.
+
+    NVRTC itself may be missing: `compiler` gives the module once it is found.
+    """
 
     driver: Any
     nvrtc: Any
@@ -38,11 +42,11 @@ class Bindings(NamedTuple):
 
 @cache
 def loaded() -> Bindings:
-    """Import cuda-bindings, and make sure that the libraries it needs are there.
+    """Import cuda-bindings, and make sure that the driver's library is there: all a copy needs.
 
     Raises:
         ImportError: it is not installed, too old or broken.
-        BackendError: NVRTC, or the driver's library, is missing or too old.
+        BackendError: the driver's library is missing.
     """
     try:
         import cuda.bindings as package
@@ -62,12 +66,19 @@ def loaded() -> Bindings:
     checked_version(
         package, "cuda.bindings", needed=CUDA_NEEDED, oldest=OLDEST_BINDINGS, install=CUDA_INSTALL
     )
-    _check_driver(driver, _nvrtc_version(nvrtc))
+    _driver_version(driver)
     return Bindings(driver, nvrtc)
 
 
-def _nvrtc_version(nvrtc: Any) -> int:
-    """NVRTC's major version."""
+@cache
+def compiler() -> Any:
+    """The module of NVRTC, whose library is there, and whose code the driver takes.
+
+    Raises:
+        ImportError: cuda-bindings cannot be imported.
+        BackendError: NVRTC, or the driver's library, is missing or too old.
+    """
+    driver, nvrtc = loaded()
     try:
         status, major, _ = nvrtc.nvrtcVersion()
     except Exception as error:  # whatever the search for a library raises
@@ -75,10 +86,18 @@ def _nvrtc_version(nvrtc: Any) -> int:
             f"NVRTC, which compiles CUDA kernels, is not found: {CUDA_INSTALL}"
         ) from error
     called((status, major), "nvrtcVersion")
-    return int(major)
+    version, oldest = _driver_version(driver), max(OLDEST_DRIVER, 1000 * int(major))
+    if version < oldest:
+        raise BackendError(
+            f"the NVIDIA driver is for CUDA {_cuda_version(version)}, but the NVRTC installed is "
+            f"for {_cuda_version(1000 * int(major))}: need a driver for {_cuda_version(oldest)} "
+            "or newer"
+        )
+    return nvrtc
 
 
-def _check_driver(driver: Any, nvrtc_major: int) -> None:
+def _driver_version(driver: Any) -> int:
+    """The version of CUDA that the driver is for, as it writes it."""
     try:
         found = driver.cuDriverGetVersion()
     except Exception as error:  # whatever the search for a library raises
@@ -86,14 +105,7 @@ def _check_driver(driver: Any, nvrtc_major: int) -> None:
             "the library of the NVIDIA driver (libcuda) is not found: install the driver, or start "
             "a container with access to it"
         ) from error
-    version = int(called(found, "cuDriverGetVersion"))
-    oldest = max(OLDEST_DRIVER, 1000 * nvrtc_major)
-    if version < oldest:
-        raise BackendError(
-            f"the NVIDIA driver is for CUDA {_cuda_version(version)}, but the NVRTC installed is "
-            f"for {_cuda_version(1000 * nvrtc_major)}: need a driver for {_cuda_version(oldest)} "
-            "or newer"
-        )
+    return int(called(found, "cuDriverGetVersion"))
 
 
 def _cuda_version(number: int) -> str:

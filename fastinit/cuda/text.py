@@ -45,6 +45,9 @@ def included(folder: Path) -> dict[str, Path]:
     """The files that the stub in `folder` includes, by the names that it and they write.
 
     No name stands for two files.
+
+    Raises:
+        OSError: a file is missing.
     """
     found: dict[str, Path] = {}
     pending = [folder / STUB]
@@ -53,7 +56,12 @@ def included(folder: Path) -> dict[str, Path]:
         for mark, name in INCLUDE.findall(path.read_text(encoding="utf-8")):
             if name not in found:
                 places = [folder / STANDARD_HEADERS] if mark == "<" else [path.parent, folder]
-                found[name] = next(place / name for place in places if (place / name).exists())
+                there = [place / name for place in places if (place / name).exists()]
+                if not there:
+                    raise FileNotFoundError(
+                        f"{path} includes {name}, which is not there: install fastinit again"
+                    )
+                found[name] = there[0]
                 pending.append(found[name])
     return found
 

@@ -56,10 +56,18 @@ class Region:
         """The axes along which the element numbers fall."""
         return tuple(number for number, axis in enumerate(self.axes) if axis.step < 0)
 
+    def reversed(self, reverse: Iterable[int]) -> Region:
+        """The same elements, with these axes reversed."""
+        start, axes = self.start, list(self.axes)
+        for number in reverse:
+            axis = axes[number]
+            start += (axis.count - 1) * axis.step
+            axes[number] = Axis(axis.count, -axis.step)
+        return Region(start, tuple(axes))
+
     def forwards(self) -> Region:
         """The same elements, with the axes of negative steps reversed."""
-        start = self.start + sum((axis.count - 1) * min(axis.step, 0) for axis in self.axes)
-        return Region(start, tuple(Axis(axis.count, abs(axis.step)) for axis in self.axes))
+        return self.reversed(self.backwards)
 
     @property
     def consecutive(self) -> bool:

@@ -271,7 +271,7 @@ FI_INLINE void make_scattered(unsigned char *out, const fi_device_axes *axes, co
 
 template <int kernel, int dtype> FI_INLINE void make_job(const fi_device_jobs *jobs) {
     const values v = values_start(&jobs->spec, has_table<kernel, dtype>());
-    uint32_t low = 0, high = jobs->count; /* the last job whose `first` is not past this block */
+    uint32_t low = 0, high = jobs->count; /* the last whose `first` is not past this one */
     while (high - low > 1) {
         const uint32_t middle = (low + high) / 2;
         if (jobs->job[middle].first <= blockIdx.x)

@@ -191,3 +191,23 @@ def test_nothing_is_no_launch(shape):
 
 def test_a_tensor_of_no_axes_is_one_element():
     assert list(cut(array_of(()), Region(12, ()), FLOAT32)) == [DeviceRun(POINTER, 12, 1)]
+
+
+@given(
+    st.integers(0, 300),
+    st.integers(0, 40),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from([8, 64, 1000]),
+)
+def test_the_rows_that_cross_are_found(start, step, rows, count, apart):
+    firsts = [start + row * step for row in range(rows)]
+    right = [n for n, first in enumerate(firsts) if first // apart != (first + count - 1) // apart]
+    assert cuts._crossing(start, Axis(rows, step), count, apart) == right
+
+
+def test_rows_that_overlap_in_the_tensor_are_not_looked_at_one_by_one():
+    rows = 10**10
+    windows = Region(0, (Axis(rows, 1), Axis(600, 1)))
+    (piece,) = cut(DeviceArray(POINTER, windows.shape, (2400, 4), 0, 0), windows, FLOAT32)
+    assert piece == DeviceRows(POINTER, 0, 1, 600, rows, 2400)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 
@@ -90,9 +91,28 @@ READ_ONLY.flags.writeable = False
         (Interface(np.broadcast_to(np.float32(1), (2, 3)), data=(64, False)), "share one address"),
         (Interface(np.zeros(3, np.float32), data=(66, False)), "at multiples of 4; pass an align"),
         (Interface(np.zeros(3, np.float32), strides=(6,)), "at multiples of 4; pass an align"),
+        (Interface(np.zeros(3, np.float32), data=(0, False)), "no memory: its address is 0"),
+        (Interface(np.zeros(3, np.float32), data=(None, False)), "no memory: its address is 0"),
+        (
+            Interface(np.zeros(3, np.float32), strides=(4, 4)),
+            "but strides \\(4, 4\\): its array int",
+        ),
         (Interface(np.zeros((3, 4), np.float32), shape=(3,)), "shape \\(3,\\), but the region of"),
     ],
-    ids=["read-only", "mask", "int", "endian", "opaque", "shared", "pointer", "stride", "shape"],
+    ids=[
+        "read-only",
+        "mask",
+        "int",
+        "endian",
+        "opaque",
+        "shared",
+        "pointer",
+        "stride",
+        "null",
+        "none",
+        "strides",
+        "shape",
+    ],
 )
 def test_what_cannot_be_filled_is_said_before_anything_is_launched(driver, out, words):
     with pytest.raises(ValueError, match=words):
@@ -156,6 +176,16 @@ def test_a_capsule_that_cannot_be_filled_is_said(driver, torch, changes, error, 
 
 
 @pytest.mark.frameworks
+def test_dlpack_is_read_whatever_others_do_to_the_functions_of_python(driver, torch, monkeypatch):
+    shared = ctypes.pythonapi.PyCapsule_GetPointer
+    monkeypatch.setattr(shared, "restype", ctypes.POINTER(ctypes.c_int64))
+    tensor = torch.zeros(30)
+    filled(Capsule(tensor))
+    assert same(tensor.numpy(), made(30))
+    assert shared.restype is ctypes.POINTER(ctypes.c_int64)
+
+
+@pytest.mark.frameworks
 def test_a_later_dlpack_and_what_is_no_capsule_are_errors(driver, torch, monkeypatch):
     from fastinit.cuda import protocols
 
@@ -215,6 +245,31 @@ def test_copies_are_made_in_chunks_of_pinned_memory(driver, monkeypatch):
     assert driver.synchronized
 
 
+@pytest.mark.parametrize("region", [None, np.s_[2:, ::-1]], ids=["whole", "region"])
+@pytest.mark.parametrize("back", [np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-1]])
+def test_a_copy_may_go_backwards(driver, back, region):
+    values = made((12, 20), MAPPED, region=region)
+    array = np.zeros(values.shape, np.float32)[back]
+    filled(Interface(array), MAPPED, shape=(12, 20), region=region)
+    assert same(array, values)
+
+
+def test_a_copy_that_fails_after_its_call_is_an_error(driver):
+    from fake_driver import Status
+
+    driver.fails["cuStreamSynchronize"] = Status.CUDA_ERROR_LAUNCH_FAILED
+    with pytest.raises(BackendError, match="cuStreamSynchronize failed: CUDA_ERROR_LAUNCH_FAILED"):
+        filled(Interface(np.zeros((3, 4), np.float32)), MATRIX)
+
+
+def test_shapes_and_strides_may_be_numbers_of_numpy(driver):
+    array = np.zeros((40, 30), np.float32)
+    shape, strides = map(np.int64, array.shape), map(np.int64, array.strides)
+    data = np.int64(array.ctypes.data), False
+    filled(Interface(array, shape=tuple(shape), strides=tuple(strides), data=data))
+    assert same(array, made((40, 30)))
+
+
 def test_a_copy_needs_memory_without_gaps(driver):
     array = np.zeros((30, 40), np.float32)
     with pytest.raises(ValueError, match=r"gaps between elements: .* fill a contiguous arr"):
@@ -252,6 +307,21 @@ def test_a_device_without_kernels_gets_a_copy_and_one_warning(driver):
     assert driver.launches == 0
 
 
+@pytest.mark.parametrize("what", ["NVRTC is missing", "an older driver"])
+def test_a_copy_needs_no_compiler(driver, what):
+    if what == "NVRTC is missing":
+        driver.fails["nvrtcVersion"] = RuntimeError("none")
+    else:
+        driver.cuda = 11080
+    array = np.zeros(50, np.float32)
+    with pytest.warns(BackendWarning, match="and they are copied: .*NVRTC"):
+        filled(Interface(array))
+    assert same(array, made(50))
+    array = np.zeros((30, 20), np.float32)
+    filled(Interface(array), MATRIX)
+    assert same(array, made((30, 20), MATRIX))
+
+
 @pytest.mark.frameworks
 def test_jax_arrays_keep_their_error(driver):
     jax = pytest.importorskip("jax")
@@ -263,6 +333,9 @@ def test_filling_on_the_cpu_imports_no_room_and_the_room_no_bindings():
     code = (
         "import sys, numpy as np, fastinit as fi;"
         "fi.fill(np.empty(30, 'float32'), fi.normal(), seed=0, name='w');"
+        "found = [m for m in sys.modules if m.split('.')[0] == 'cuda' or 'fastinit.cuda' in m];"
+        "assert not found, found;"
+        "import fastinit.cli.group;"
         "found = [m for m in sys.modules if m.split('.')[0] == 'cuda' or 'fastinit.cuda' in m];"
         "assert not found, found;"
         "import fastinit.cuda;"

@@ -18,7 +18,7 @@ from fills import NORMAL
 from test_device_draw import task
 
 from fastinit import cuda
-from fastinit.cuda import compiling, kept, requirement, text
+from fastinit.cuda import compiling, kept, text
 from fastinit.cuda.launches import Kernel
 from fastinit.errors import BackendError
 from fastinit.machine import kept_files
@@ -99,6 +99,19 @@ def test_another_text_or_nvrtc_compiles_and_replaces_the_file(folder, monkeypatc
     assert path != old
 
 
+def test_code_in_a_folder_that_cannot_be_written_to_is_used(folder, monkeypatch):
+    assert compilations(folder) == 1
+    monkeypatch.setattr(kept, "_writable", lambda path: False)
+    assert compilations(folder) == 0
+
+
+def test_to_look_for_code_makes_no_folder(folder, monkeypatch):
+    monkeypatch.setattr(compiling, "compiled", None)
+    with pytest.raises(TypeError), fake_driver.installed(folder=folder):
+        kept.code_for(KERNEL, 90)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("error", [PermissionError, OSError])
 def test_a_disk_that_cannot_be_written_to_is_no_failure(folder, monkeypatch, error):
     def refuse(*arguments, **options):
@@ -139,7 +152,6 @@ def test_code_is_kept_beside_the_source_or_in_the_users_cache(tmp_path, monkeypa
 
     monkeypatch.setattr(Path, "home", homeless)
     assert kept.folder() is None
-    assert kept.path_of(KERNEL, "sm_90", ()) is None
 
 
 # The text.
@@ -165,6 +177,12 @@ def test_a_name_stands_for_one_file_wherever_it_is_included():
         for mark, name in text.INCLUDE.findall(path.read_text("utf-8")):
             if mark == '"' and (path.parent / name).exists():
                 assert path.parent / name == found[name]
+
+
+def test_a_text_that_lacks_a_file_says_which(tmp_path):
+    (tmp_path / text.STUB).write_text('#include "kernels.h"\n')
+    with pytest.raises(FileNotFoundError, match=r"isa_cuda\.cu includes kernels\.h, which is not"):
+        text.included(tmp_path)
 
 
 def test_a_built_package_has_the_text(tmp_path):
@@ -196,9 +214,7 @@ def nvrtc(monkeypatch):
         nvrtc.nvrtcVersion()
     except RuntimeError:
         pytest.skip("NVRTC is not found")
-    found = requirement.Bindings(None, nvrtc)
-    for module in (compiling, requirement):
-        monkeypatch.setattr(module, "loaded", lambda: found)
+    monkeypatch.setattr(compiling, "compiler", lambda: nvrtc)
     return nvrtc
 
 
@@ -207,7 +223,7 @@ def nvrtc(monkeypatch):
 def test_nvrtc_compiles_once_and_what_is_kept_is_what_it_made(
     nvrtc, folder, monkeypatch, architecture
 ):
-    monkeypatch.setattr(kept, "folder", lambda: folder)
+    monkeypatch.setattr(kept, "folders", lambda: [folder])
     code = kept.code_for(KERNEL, architecture)
     if architecture == 90:
         assert code[:4] == b"\x7fELF"
@@ -226,16 +242,25 @@ def test_what_nvrtc_says_of_a_text_is_in_the_error(nvrtc):
         compiling.compiled(wrong, compiling.options(KERNEL, "sm_90"))
 
 
+@pytest.mark.frameworks
+def test_an_empty_log_changes_no_bytes_of_python(nvrtc):
+    _, program = nvrtc.nvrtcCreateProgram(b"int x;", b"x.cu", 0, [], [])
+    nvrtc.nvrtcCompileProgram(program, 1, [b"-default-device"])
+    log = compiling._bytes(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
+    nvrtc.nvrtcDestroyProgram(program)
+    assert log == b"\0"
+    assert bytes([32])[0] == 32  # Python has one object for all bytes of this value
+
+
 COMPILE = """
 import sys
 from pathlib import Path
 from cuda.bindings import nvrtc
-from fastinit.cuda import compiling, kept, requirement
+from fastinit.cuda import compiling, kept
 from fastinit.cuda.launches import Kernel
 
-found = requirement.Bindings(None, nvrtc)
-compiling.loaded = requirement.loaded = lambda: found
-kept.CODE_FOLDER = Path(sys.argv[1])
+compiling.compiler = lambda: nvrtc
+kept.folders = lambda: [Path(sys.argv[1])]
 code = kept.code_for(Kernel("rows", "FI_UNIFORM_INSIDE", "FI_FLOAT32", 4), 90)
 sys.stdout.buffer.write(code)
 """

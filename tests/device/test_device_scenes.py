@@ -84,14 +84,14 @@ def test_a_captured_stream_takes_loaded_kernels_only(driver):
 
 def test_a_captured_stream_takes_no_copies(driver):
     driver.capturing.add(1)
-    with pytest.raises(BackendError, match="cannot copy values from the CPU while the stream"):
+    with pytest.raises(BackendError, match=r"cannot copy .* CUDA graph: fill outside the capt"):
         filled(Interface(zeros(3, 4)), fi.orthogonal())
 
 
 @pytest.mark.parametrize(
     ("function", "status", "words"),
     [
-        ("cuLibraryLoadData", Status.CUDA_ERROR_OUT_OF_MEMORY, "OUT_OF_MEMORY: the device has no"),
+        ("cuLibraryLoadData", Status.CUDA_ERROR_OUT_OF_MEMORY, "OUT_OF_MEMORY: no memory is left"),
         ("cuDevicePrimaryCtxRetain", Status.CUDA_ERROR_OUT_OF_MEMORY, "PrimaryCtxRetain failed"),
         ("cuCtxPushCurrent", Status.CUDA_ERROR_NOT_INITIALIZED, "forked after CUDA was used"),
         ("nvrtcCompileProgram", fake_driver.NvrtcStatus(6), "cannot compile a kernel .*unclear$"),
@@ -108,6 +108,17 @@ def test_an_error_of_the_driver_is_raised_before_a_launch_and_may_pass(
     driver.fails.clear()
     cuda.draw(one(out))
     assert driver.launches == 1
+
+
+def test_a_kernel_that_one_device_cannot_load_stops_the_launches_of_all(driver):
+    driver.cards = (Card(90), Card(80))
+    cuda.draw(one(zeros(9), device=0))
+    driver.fails["nvrtcCompileProgram"] = fake_driver.NvrtcStatus.NVRTC_ERROR_COMPILATION
+    out = zeros(9)
+    with pytest.raises(BackendError, match="cannot compile a kernel"):
+        cuda.draw([*one(out, device=0), *one(zeros(9), device=1)])
+    assert driver.launches == 1
+    assert not out.any()
 
 
 def test_a_kernel_that_cannot_be_loaded_stops_all_launches(driver):
@@ -135,9 +146,11 @@ def test_tasks_that_cannot_be_are_errors_before_any_launch(driver):
     unaligned = cuda.DeviceTask(
         cuda.DeviceArray(right[0].out.pointer + 1, (9,), (4,), 0, 0), right[0].source, right[0].part
     )
+    nowhere = cuda.DeviceTask(cuda.DeviceArray(0, (9,), (4,), 0, 0), right[0].source, right[0].part)
     for wrong, words in [
         (wrong_shape, r"shape \(9,\) and strides \(4,\) does not fit a region of shape \(8,\)"),
         (matrix, "kernels draw independent values only"),
+        (nowhere, "no memory: its address is 0"),
         (unaligned, "a device needs its elements of 4 bytes at multiples of 4"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -220,14 +233,14 @@ def test_bindings_that_are_too_old_are_a_problem(version, words):
         assert words in cuda.problem(0)
 
 
-def test_bindings_that_are_missing_or_broken_are_a_problem(monkeypatch):
-    with fake_driver.installed():
-        monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-        monkeypatch.setitem(sys.modules, "cuda", None)
+def test_bindings_that_are_missing_or_broken_are_a_problem():
+    with fake_driver.installed(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cuda.bindings", None)
+        patch.setitem(sys.modules, "cuda", None)
         assert "and it is not installed: pip install 'fastinit-weights[cuda]'" in cuda.problem(0)
         with pytest.raises(ImportError, match="it is not installed"):
             cuda.draw(one(zeros(9)))
-    with fake_driver.installed():
+    with fake_driver.installed(), pytest.MonkeyPatch.context() as patch:
 
         class Broken:
             __path__ = ()
@@ -236,7 +249,7 @@ def test_bindings_that_are_missing_or_broken_are_a_problem(monkeypatch):
             def __getattr__(self, name):
                 raise OSError("wrong ELF class")
 
-        monkeypatch.setitem(sys.modules, "cuda.bindings", Broken())
+        patch.setitem(sys.modules, "cuda.bindings", Broken())
         assert "does not work (OSError: wrong ELF class)" in cuda.problem(0)
 
 
