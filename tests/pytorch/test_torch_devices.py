@@ -262,14 +262,32 @@ def test_a_device_that_is_too_old_is_copied_to_unless_kernels_are_asked_for(copi
         assert torch.equal(tensor.cpu(), wanted)
 
 
-def test_no_copy_is_captured_into_a_graph(cards, drawn):
-    cards.capturing = True
-    tensor = torch.zeros(6, 4, device="cuda")
-    with pytest.raises(ValueError, match=r"on the device cuda:0, where a CUDA graph is being capt"):
-        fi.fill(tensor, "orthogonal()", seed=0, name="w")
-    assert not tensor.cpu().any()
-    fi.fill(tensor, "normal(1)", seed=0, name="w")
-    assert len(drawn) == 1
+@pytest.mark.parametrize("captured", [0, 1])
+def test_no_copy_is_captured_into_a_graph(captured):
+    """Neither on the device of the tensor, which is not the current one, nor on that."""
+    two = fake_driver.Card(), fake_driver.Card()
+    with fake_driver.installed(*two) as driver, cuda_tensors.pretended() as cards:
+        cards.capturing.add(captured)
+        tensor = torch.zeros(6, 4, device="cuda:1")
+        with pytest.raises(ValueError, match=r"on the device cuda:1, and a CUDA graph is being ca"):
+            fi.fill(tensor, "orthogonal()", seed=0, name="w")
+        assert not tensor.cpu().any()
+        fi.fill(tensor, "normal(1)", seed=0, name="w")
+        assert driver.launches == 1
+
+
+def test_the_callers_floating_point_state_chooses_no_kernel(cards, driver):
+    """Without denormals, this scale of 2**-1074 would seem to need no clamp."""
+    tensor = torch.empty(9, dtype=torch.float64, device="cuda")
+    arguments = {"seed": 0, "name": "w"}
+    fi.fill(tensor, "uniform(-3.3e-308, 3.3e-308)", **arguments)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor has no such state")
+    try:
+        fi.fill(tensor, "uniform(-3.3e-308, 3.3e-308)", **arguments)
+    finally:
+        torch.set_flush_denormal(False)
+    assert [one.symbol for one in driver.launched] == ["rows_FI_UNIFORM_FI_FLOAT64"] * 2
 
 
 # --- modules -----------------------------------------------------------------------------------
