@@ -127,6 +127,7 @@ def pretended():
         (torch.cuda, "current_stream", cards.current_stream),
         (torch.cuda, "is_current_stream_capturing", cards.is_current_stream_capturing),
         (torch.cuda, "device", cards.device),
+        (torch.cuda, "current_device", lambda: cards.current),
         (torch.cuda, "Event", Event),
         (torch.cuda, "synchronize", lambda device=None: None),
     ]

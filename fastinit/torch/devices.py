@@ -35,9 +35,8 @@ class Batch:
 
         The stream is the one that is current now.  `workers` is for what draws on the CPU.
         """
-        if part.count:
-            task = cuda.DeviceTask(array_on_device(tensor), source, part)
-            self._added.append((task, tensor.detach()))
+        task = cuda.DeviceTask(array_on_device(tensor), source, part)
+        self._added.append((task, tensor.detach()))
 
     def draw(self) -> None:
         """Draw everything that was added; nothing waits for the devices.
@@ -64,15 +63,24 @@ class Batch:
 def can_draw(tensor: torch.Tensor, source: Sampler) -> bool:
     """Whether the device of `tensor` is to draw the elements of `source` itself.
 
+    Warns, raises: as `draws`.
+    """
+    return not tensor.is_neg() and cuda.can_draw(source) and draws(tensor.device)
+
+
+def draws(device: torch.device) -> bool:
+    """Whether a device draws what its kernels can draw.
+
     Warns:
         BackendWarning: CUDA cannot be used there, for a reason that was not warned of before.
 
     Raises:
-        BackendError: it cannot be used, and FASTINIT_CUDA says that it must be.
+        BackendError: it cannot be used, and FASTINIT_CUDA says that it must be; or that variable
+            has an unknown value.
     """
-    if not tensor.is_cuda or tensor.is_neg() or torch.version.hip is not None:
+    if device.type != "cuda" or torch.version.hip is not None:
         return False
-    return cuda.can_draw(source) and cuda.decide(tensor.device.index)
+    return cuda.decide(torch.cuda.current_device() if device.index is None else device.index)
 
 
 def array_on_device(tensor: torch.Tensor) -> cuda.DeviceArray:

@@ -164,7 +164,7 @@ def _target(tensor: torch.Tensor, dtype: DType) -> npt.NDArray[Any] | torch.Tens
     if tensor.is_cpu and not tensor.is_neg():
         return viewed(tensor, dtype)
     check_device(tensor, dtype.size)
-    return tensor
+    return tensor if tensor.numel() else np.empty(tensor.shape, dtype.numpy)
 
 
 def _way(

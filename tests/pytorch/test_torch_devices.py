@@ -276,6 +276,15 @@ def test_no_copy_is_captured_into_a_graph(captured):
         assert driver.launches == 1
 
 
+@pytest.mark.parametrize("scheme", ["orthogonal()", "normal(1)"])
+def test_a_tensor_without_elements_needs_no_device(cards, drawn, copied, monkeypatch, scheme):
+    monkeypatch.setenv("FASTINIT_CUDA", "unknown")
+    cards.capturing.add(0)
+    fi.fill(torch.empty(0, 4, device="cuda"), scheme, seed=0, name="w")
+    assert not drawn
+    assert not copied
+
+
 def test_the_callers_floating_point_state_chooses_no_kernel(cards, driver):
     """Without denormals, this scale of 2**-1074 would seem to need no clamp."""
     tensor = torch.empty(9, dtype=torch.float64, device="cuda")
@@ -317,6 +326,33 @@ def test_accelerate_makes_the_model_on_the_device(cards, drawn):
         module = nn.Sequential(nn.Linear(9, 5), nn.Conv2d(3, 4, 3))
     assert all(parameter.is_cuda for parameter in module.parameters())
     assert [len(tasks) for tasks in drawn] == [4]
+
+
+@pytest.mark.parametrize("way", ["materialize", "initialize_"])
+def test_no_tensor_of_a_module_is_written_if_a_device_must_draw_and_cannot(
+    cards, drawn, monkeypatch, way
+):
+    """A table comes first here, which no device computes."""
+
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("angles", 1 / 10 ** (torch.arange(12.0) / 12))
+
+    with ft.deferred():
+        module = nn.Sequential(Table(), nn.Linear(3, 4))
+    monkeypatch.setenv("FASTINIT_CUDA", "unknown")
+    if way == "materialize":
+        with pytest.raises(BackendError, match="FASTINIT_CUDA=unknown means nothing"):
+            ft.materialize(module, seed=3, device="cuda")
+        assert all(tensor.is_meta for tensor in module.state_dict().values())
+    else:
+        module = module.to_empty(device="cuda")
+        before = {name: tensor._version for name, tensor in module.state_dict().items()}
+        with pytest.raises(BackendError, match="FASTINIT_CUDA=unknown means nothing"):
+            ft.initialize_(module, seed=3)
+        assert before == {name: t._version for name, t in module.state_dict().items()}
+    assert not drawn
 
 
 def test_views_of_parameters_are_made_again_after_the_values_are_there(cards, drawn):
