@@ -23,4 +23,5 @@ from fastinit.cuda.drawing import can_draw as can_draw
 from fastinit.cuda.drawing import draw as draw
 from fastinit.cuda.drawing import prepare as prepare
 from fastinit.cuda.memory import fill as fill
+from fastinit.cuda.parts import parts as parts
 from fastinit.cuda.summary import summary as summary

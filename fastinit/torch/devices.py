@@ -35,8 +35,8 @@ class Batch:
 
         The stream is the one that is current now.  `workers` is for what draws on the CPU.
         """
-        task = cuda.DeviceTask(array_on_device(tensor), source, part)
-        self._added.append((task, tensor.detach()))
+        kept = tensor.detach()
+        self._added += ((task, kept) for task in tasks_for(tensor, source, part))
 
     def draw(self) -> None:
         """Draw everything that was added; nothing waits for the devices.
@@ -60,12 +60,20 @@ class Batch:
         self.draw()
 
 
-def can_draw(tensor: torch.Tensor, source: Sampler) -> bool:
-    """Whether the device of `tensor` is to draw the elements of `source` itself.
+def can_draw(tensor: torch.Tensor, source: Sampler, part: Region) -> bool:
+    """Whether the device of `tensor` is to draw the region `part` of `source` itself.
 
     Warns, raises: as `draws`.
     """
-    return not tensor.is_neg() and cuda.can_draw(source) and draws(tensor.device)
+    if not tensor.is_cuda or tensor.is_neg():
+        return False
+    possible = cuda.can_draw(source) or bool(tasks_for(tensor, source, part))
+    return possible and draws(tensor.device)
+
+
+def tasks_for(tensor: torch.Tensor, source: Sampler, part: Region) -> list[cuda.DeviceTask]:
+    """What kernels have to draw for a region; an empty list if they cannot."""
+    return cuda.parts(cuda.DeviceTask(array_on_device(tensor), source, part))
 
 
 def draws(device: torch.device) -> bool:
