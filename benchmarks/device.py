@@ -3,10 +3,10 @@
 
     python benchmarks/device.py [--device 0] [--only bits|speed] [--toy] [--json FILE]
 
-It needs a card and a PyTorch with CUDA, and takes less than three minutes on an H100; without a
-card it exits with 2, and with 1 if a bit is wrong.  Where the memory of the card is short, fewer
-elements are drawn than 2**30.  `--toy` needs no card: CPU tensors stand in, and the fake driver of
-the tests runs the text of the kernels on the CPU, so its times mean nothing.
+It needs a card and a PyTorch with CUDA, and is meant to take less than three minutes on an H100.
+Without a card it exits with 2, and with 1 if a bit is wrong.  Where the memory of the card is
+short, fewer elements are drawn than 2**30.  `--toy` needs no card: CPU tensors stand in, and the
+fake driver of the tests runs the text of the kernels on the CPU, so its times mean nothing.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ class Cards:
     def __init__(self):
         self.streams = {}
         """By the index of a device: the handle of its current stream; 0 if it is not here."""
-        self.capturing = False
+        self.capturing = set()
+        """The indices of the devices whose current stream is captured."""
+        self.current = 0
         self._devices = {}
         self._kept = []
 
@@ -81,6 +83,19 @@ class Cards:
         index = 0 if device is None else torch.device(device).index or 0
         return SimpleNamespace(cuda_stream=self.streams.get(index, 0), synchronize=lambda: None)
 
+    def is_current_stream_capturing(self):
+        """What torch.cuda.is_current_stream_capturing returns."""
+        return self.current in self.capturing
+
+    @contextlib.contextmanager
+    def device(self, device):
+        """What torch.cuda.device does."""
+        before, self.current = self.current, torch.device(device).index or 0
+        try:
+            yield
+        finally:
+            self.current = before
+
 
 BASE_DISPATCH = torch.Tensor.__torch_dispatch__
 PROPERTIES = ("is_cuda", "is_cpu", "device")
@@ -110,7 +125,9 @@ def pretended():
     replaced = [
         *((torch, name, cards.made(getattr(torch, name))) for name in makers),
         (torch.cuda, "current_stream", cards.current_stream),
-        (torch.cuda, "is_current_stream_capturing", lambda: cards.capturing),
+        (torch.cuda, "is_current_stream_capturing", cards.is_current_stream_capturing),
+        (torch.cuda, "device", cards.device),
+        (torch.cuda, "current_device", lambda: cards.current),
         (torch.cuda, "Event", Event),
         (torch.cuda, "synchronize", lambda device=None: None),
     ]

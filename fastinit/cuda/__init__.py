@@ -24,4 +24,5 @@ from fastinit.cuda.drawing import draw as draw
 from fastinit.cuda.drawing import prepare as prepare
 from fastinit.cuda.drawing import synchronize as synchronize
 from fastinit.cuda.memory import fill as fill
+from fastinit.cuda.parts import parts as parts
 from fastinit.cuda.summary import summary as summary

@@ -12,7 +12,8 @@ from typing import Any, SupportsIndex
 from fastinit.cuda import copies
 from fastinit.cuda.arrays import DeviceTask
 from fastinit.cuda.choice import decide
-from fastinit.cuda.drawing import can_draw, check_memory, draw
+from fastinit.cuda.drawing import check_memory, draw
+from fastinit.cuda.parts import parts
 from fastinit.cuda.protocols import shown
 from fastinit.docstrings import shares
 from fastinit.machine.state import in_default_floats
@@ -87,7 +88,8 @@ def _fill(
         return
     arrays.check_apart(array.shape, array.strides, dtype.size)
     check_memory(array, dtype.size)
-    if can_draw(source) and decide(array.device):
-        draw([DeviceTask(array, source, part)])
+    tasks = parts(DeviceTask(array, source, part))
+    if tasks and decide(array.device):
+        draw(tasks)
     else:
         copies.draw(array, source, part, workers)

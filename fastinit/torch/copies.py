@@ -50,13 +50,22 @@ def draw(
 
 
 def check_not_captured(tensor: torch.Tensor) -> None:
-    """Raise while a CUDA graph is captured: a replay would copy buffers that were given back."""
-    if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
+    """Raise while a CUDA graph is captured: a replay would copy buffers that were given back.
+
+    That is on the device of `tensor`, or on the current one, whose capture new pinned memory ends.
+    """
+    if tensor.is_cuda and (torch.cuda.is_current_stream_capturing() or _is_captured(tensor.device)):
         raise ValueError(
-            f"out is on the device {tensor.device}, where a CUDA graph is being captured, and its "
-            "values would be drawn on the CPU, which a graph cannot repeat: fill it outside the "
-            "graph, or see docs/gpu.md for what a device can draw"
+            f"out is on the device {tensor.device}, and a CUDA graph is being captured: its values "
+            "would be drawn on the CPU, which a graph cannot repeat; fill it outside the graph, or "
+            "see docs/gpu.md for what a device can draw"
         )
+
+
+def _is_captured(device: torch.device) -> bool:
+    """Whether the current stream of a device is captured, whichever device is the current one."""
+    with torch.cuda.device(device):
+        return torch.cuda.is_current_stream_capturing()
 
 
 def _pageable(tensor: torch.Tensor, count: int) -> Iterator[torch.Tensor]:

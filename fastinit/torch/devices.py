@@ -12,6 +12,7 @@ from types import TracebackType
 import torch
 
 from fastinit import cuda
+from fastinit.machine.state import in_default_floats
 from fastinit.memory.regions import Region
 from fastinit.values.samplers import Sampler
 
@@ -34,9 +35,8 @@ class Batch:
 
         The stream is the one that is current now.  `workers` is for what draws on the CPU.
         """
-        if part.count:
-            task = cuda.DeviceTask(array_on_device(tensor), source, part)
-            self._added.append((task, tensor.detach()))
+        kept = tensor.detach()
+        self._added += ((task, kept) for task in tasks_for(tensor, source, part))
 
     def draw(self) -> None:
         """Draw everything that was added; nothing waits for the devices.
@@ -46,7 +46,7 @@ class Batch:
         """
         if self._added:
             added, self._added = self._added, []
-            cuda.draw(task for task, _ in added)
+            in_default_floats(cuda.draw, ([task for task, _ in added],), {})
 
     def __enter__(self) -> Batch:
         return self
@@ -60,18 +60,35 @@ class Batch:
         self.draw()
 
 
-def can_draw(tensor: torch.Tensor, source: Sampler) -> bool:
-    """Whether the device of `tensor` is to draw the elements of `source` itself.
+def can_draw(tensor: torch.Tensor, source: Sampler, part: Region) -> bool:
+    """Whether the device of `tensor` is to draw the region `part` of `source` itself.
+
+    Warns, raises: as `draws`.
+    """
+    if not tensor.is_cuda or tensor.is_neg():
+        return False
+    possible = cuda.can_draw(source) or bool(tasks_for(tensor, source, part))
+    return possible and draws(tensor.device)
+
+
+def tasks_for(tensor: torch.Tensor, source: Sampler, part: Region) -> list[cuda.DeviceTask]:
+    """What kernels have to draw for a region; an empty list if they cannot."""
+    return cuda.parts(cuda.DeviceTask(array_on_device(tensor), source, part))
+
+
+def draws(device: torch.device) -> bool:
+    """Whether a device draws what its kernels can draw.
 
     Warns:
         BackendWarning: CUDA cannot be used there, for a reason that was not warned of before.
 
     Raises:
-        BackendError: it cannot be used, and FASTINIT_CUDA says that it must be.
+        BackendError: it cannot be used, and FASTINIT_CUDA says that it must be; or that variable
+            has an unknown value.
     """
-    if not tensor.is_cuda or tensor.is_neg() or torch.version.hip is not None:
+    if device.type != "cuda" or torch.version.hip is not None:
         return False
-    return cuda.can_draw(source) and cuda.decide(tensor.device.index)
+    return cuda.decide(torch.cuda.current_device() if device.index is None else device.index)
 
 
 def array_on_device(tensor: torch.Tensor) -> cuda.DeviceArray:

@@ -13,7 +13,7 @@ import torch
 from fastinit.errors import ModuleError
 from fastinit.plans.rules import Assignment, Rows, Rules
 from fastinit.texts import problem_lines
-from fastinit.torch import memory, shards
+from fastinit.torch import devices, memory, shards
 from fastinit.torch.devices import Batch
 from fastinit.torch.recipes import TensorRecipe
 from fastinit.torch.report import Report, ReportRow
@@ -56,6 +56,16 @@ def check(recipes: Iterable[TensorRecipe], what: str, instead: str) -> None:
     if not problems:
         return
     raise ModuleError("\n".join([what, *problem_lines(problems), instead]), problems)
+
+
+def check_devices(places: Iterable[torch.device]) -> None:
+    """Raise, before anything is written, if a device does not draw that was asked to.
+
+    Raises:
+        BackendError: FASTINIT_CUDA asks for kernels that cannot run there, or for nothing known.
+    """
+    for place in dict.fromkeys(places):
+        devices.draws(place)
 
 
 def fill(

@@ -75,7 +75,7 @@ def initialize_(
     Raises:
         ModuleError: a parameter is not reached, or what would be done to it has no scheme; all are
             listed.  Nothing was changed.
-        TypeError, ValueError: as for `materialize`.
+        TypeError, ValueError, BackendError: as for `materialize`.
 
     >>> import torch
     >>> import fastinit.torch as ft
@@ -92,6 +92,8 @@ def initialize_(
     _check_real(recipes)
     if strict:
         filling.check(parameters, "fastinit cannot draw", _INSTEAD)
+    drawn = [r for r in recipes if r.scheme is not None and not r.problem]
+    filling.check_devices(recipe.slot.tensor.device for recipe in drawn)
     with Batch() as batch:
         for recipe in recipes:
             if not recipe.problem:

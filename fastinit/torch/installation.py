@@ -14,20 +14,26 @@ from fastinit.torch.slots import Slot
 from fastinit.torch.tensors import is_named
 
 
+def device_for(recipe: TensorRecipe, device: Any) -> torch.device:
+    """Where new memory for the tensor of a recipe is made; `device` is what was asked, or None."""
+    old: Any = recipe.slot.tensor
+    if device is not None:
+        return torch.device(device)
+    if is_named(old, "DTensor") and old.is_meta:
+        return torch.device(old.device_mesh.device_type)
+    return torch.device("cpu") if old.is_meta else old.device
+
+
 def allocated(recipe: TensorRecipe, device: Any) -> torch.Tensor:
     """The tensor itself if it has memory of the right kind, or else a new one."""
-    old = recipe.slot.tensor
-    moved = device is not None and torch.device(device).type != old.device.type
-    if not old.is_meta and not moved and old.dtype == recipe.dtype:
+    old, place = recipe.slot.tensor, device_for(recipe, device)
+    if not old.is_meta and old.device.type == place.type and old.dtype == recipe.dtype:
         return old
-    if is_named(old, "DTensor"):
-        new = _sharded(old, recipe, device)
-    else:
-        new = _plain(old, recipe, device or (torch.device("cpu") if old.is_meta else old.device))
-    return _of_the_same_class(old, new)
+    make = _sharded if is_named(old, "DTensor") else _plain
+    return _of_the_same_class(old, make(old, recipe, place))
 
 
-def _plain(old: torch.Tensor, recipe: TensorRecipe, device: Any) -> torch.Tensor:
+def _plain(old: torch.Tensor, recipe: TensorRecipe, device: torch.device) -> torch.Tensor:
     """New memory with the strides of the old tensor, such as those of channels_last."""
     steps = list(zip(old.shape, old.stride(), strict=True))
     if old.is_contiguous() or any(n > 1 and not stride for n, stride in steps):
@@ -37,11 +43,9 @@ def _plain(old: torch.Tensor, recipe: TensorRecipe, device: Any) -> torch.Tensor
     return torch.empty_strided(old.shape, old.stride(), dtype=recipe.dtype, device=device)
 
 
-def _sharded(old: Any, recipe: TensorRecipe, device: Any) -> torch.Tensor:
+def _sharded(old: Any, recipe: TensorRecipe, device: torch.device) -> torch.Tensor:
     """A DTensor with memory for the part that is here."""
-    local = memory.empty(
-        old.to_local().shape, recipe.dtype, device=device or old.device_mesh.device_type
-    )
+    local = memory.empty(old.to_local().shape, recipe.dtype, device=device)
     placement = {"run_check": False, "shape": old.shape, "stride": old.stride()}
     made: torch.Tensor = type(old.data).from_local(
         local, old.device_mesh, old.placements, **placement

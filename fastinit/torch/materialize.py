@@ -102,6 +102,7 @@ def materialize(
             made them.  Nothing was allocated.  Or it is called inside `deferred`.
         TypeError, ValueError: an argument is of the wrong type or out of range, or a rule decides
             no tensor.
+        BackendError: as for `fastinit.torch.fill`.
     """
     check_module(module, prefix)
     checked(seed, "name")
@@ -116,6 +117,9 @@ def materialize(
     recipes = [recipe.cast(kind) for recipe in filling.with_rules(recipes, rules)]
     recipes = [r for r in recipes if not (r.problem and r.slot.kind == "attribute")]
     filling.check(recipes, "fastinit cannot make", _INSTEAD)
+    filling.check_devices(
+        installation.device_for(recipe, device) for recipe in recipes if recipe.scheme is not None
+    )
     with Batch() as batch:
         for recipe in recipes:
             tensor = installation.allocated(recipe, device)

@@ -164,16 +164,16 @@ def _target(tensor: torch.Tensor, dtype: DType) -> npt.NDArray[Any] | torch.Tens
     if tensor.is_cpu and not tensor.is_neg():
         return viewed(tensor, dtype)
     check_device(tensor, dtype.size)
-    return tensor
+    return tensor if tensor.numel() else np.empty(tensor.shape, dtype.numpy)
 
 
 def _way(
-    target: npt.NDArray[Any] | torch.Tensor, source: Sampler, batch: Batch
+    target: npt.NDArray[Any] | torch.Tensor, source: Sampler, part: Region, batch: Batch
 ) -> Callable[[Any, Sampler, Region, int], None]:
     """How to draw there; raises before anything is written."""
     if isinstance(target, np.ndarray):
         return arrays.draw
-    if devices.can_draw(target, source):
+    if devices.can_draw(target, source, part):
         return batch.add
     copies.check_not_captured(target)
     return copies.draw
@@ -203,9 +203,9 @@ def _fill(
     source = sampler(scheme, dims, checked(seed, name), dtype)
     if not work:
         return
-    draw = _way(work[0][0], source, batch)  # all parts are on one device
+    ways = [_way(target, source, part, batch) for target, part, _ in work]
     try:
-        for target, part, workers in work:
+        for draw, (target, part, workers) in zip(ways, work, strict=True):
             draw(target, source, part, workers)
     finally:
         torch.autograd.graph.increment_version(tensor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +42,20 @@ class Generator(Protocol):
         """Fill `out` with the raw words of a stream from word `start` on."""
 
 
+@dataclass(frozen=True, slots=True)
+class SamplerRows:
+    """Rows of `count` elements that one sampler draws.
+
+    They begin `start_step` elements apart, the first with element `start`.
+    """
+
+    sampler: Sampler
+    start: int
+    start_step: int
+    rows: int
+    count: int
+
+
 class Sampler(ABC):
     """Draws any elements of one tensor; many threads may draw at once."""
 
@@ -61,6 +75,13 @@ class Sampler(ABC):
     def chunk(self) -> int:
         """How many elements a thread should draw at a time: as float32 they fit the L2 cache."""
         return 2**18
+
+    def split(self, start: int, count: int) -> Iterator[SamplerRows]:
+        """Which samplers draw the `count` elements from `start` on, each of them once.
+
+        Samplers that only pass elements on to others override this.
+        """
+        yield SamplerRows(self, start, count, 1, count)
 
     @abstractmethod
     def draw(self, out: Bytes, start: int) -> None:

@@ -31,6 +31,15 @@ def test_the_array_interface_is_filled_with_the_bits_of_the_cpu(driver, dtype):
     assert not driver.copied
 
 
+def test_an_embedding_with_a_row_of_zeros_is_drawn_in_parts(driver):
+    array, scheme = np.ones((40, 30), np.float32), fi.schemes.parts(fi.normal(), "3", fi.zeros())
+    filled(Interface(array), scheme)
+    assert same(array, made((40, 30), scheme))
+    assert not array[3].any()
+    assert driver.launches == 2  # the zeros, and what is above and below
+    assert not driver.copied
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_strides_and_regions_are_those_of_the_interface(driver, order):
     array = np.zeros((5, 6, 7), np.float32).transpose(order)[::-1]

@@ -100,6 +100,11 @@ def test_imports_go_down(path):
     assert not upward
 
 
+def test_contributing_lists_the_rooms():
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    assert tuple(re.findall(r"^    (\w+)/ ", page.partition("\ntests/")[0], re.M)) == ROOMS
+
+
 def test_the_kernels_are_reached_through_their_backend_alone():
     word = re.compile(
         r"^\s*(from fastinit\.backends import .*\b_native\b|.*import fastinit\.backends\._native)",

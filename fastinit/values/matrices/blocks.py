@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -16,7 +17,7 @@ import numpy as np
 from fastinit.numerics.dtypes import DType
 from fastinit.values.distributions import Independent
 from fastinit.values.matrices.matrix import Matrix, mixture
-from fastinit.values.samplers import Bytes, Generator, Range, Sampler
+from fastinit.values.samplers import Bytes, Generator, Range, Sampler, SamplerRows
 from fastinit.values.stream import Stream
 
 
@@ -69,6 +70,27 @@ class BlockSampler(Sampler):
             least[place], most[place] = part.between(start + done, run, dtype)
             done += run
         return least, most
+
+    def split(self, start: int, count: int) -> Iterator[SamplerRows]:
+        """The rows of each part in all whole periods; run by run what is before and after."""
+        period, end = self.ends[-1], start + count
+        first, last = -(-start // period) * period, end // period * period
+        if last - first <= period:
+            yield from self._split_runs(start, end)
+            return
+        yield from self._split_runs(start, first)
+        for part, begin, stop in zip(self.parts, (0, *self.ends), self.ends, strict=False):
+            if stop > begin:
+                periods = (last - first) // period
+                yield SamplerRows(part, first + begin, period, periods, stop - begin)
+        yield from self._split_runs(last, end)
+
+    def _split_runs(self, start: int, end: int) -> Iterator[SamplerRows]:
+        while start < end:
+            part, room = self._at(start)
+            run = min(room, end - start)
+            yield from part.split(start, run)
+            start += run
 
     def draw(self, out: Bytes, start: int) -> None:
         """Whole periods part by part, in one call each; run by run what is before and after."""
