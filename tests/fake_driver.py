@@ -2,8 +2,9 @@
 """A stand-in for cuda.bindings, whose devices' memory is this process's.  No test.
 
 Launches run the kernel text as C++ on this CPU (device_text.py), with the grid and the parameters
-that were passed, or are only recorded.  Where the driver would fail, it fails: another context, a
-stream of another device, a kernel of another architecture, memory that is not there.
+that were passed, or are only recorded.  A copy from the host is made when something waits for it.
+Where the driver would fail, it fails: another context, a stream of another device, a kernel of
+another architecture, memory that is not there.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class FakeDriver:
         compiled: the options of every compilation.
         loads: how often code was loaded.
         copied: the bytes of each copy from the host.
+        copies: those copies, of which the first `made` are made.
         fails: by the name of a function: the status that it returns, or the error that it raises.
         streams: other streams than the default ones, by handle, and their devices.
         capturing: handles of streams that are being captured.
@@ -101,6 +103,8 @@ class FakeDriver:
         self.compiled: list[tuple[str, ...]] = []
         self.loads = 0
         self.copied: list[int] = []
+        self.copies: list[tuple[int, int, int]] = []
+        self.made = 0
         self.fails: dict[str, Any] = {}
         self.streams: dict[int, int] = {}
         self.capturing: set[int] = set()
@@ -169,6 +173,7 @@ class FakeDriver:
 
     def cuStreamSynchronize(self, stream):
         self.synchronized.append(stream)
+        self._copy(len(self.copies))
         return (Status.CUDA_SUCCESS,)
 
     def cuLibraryLoadData(self, code, *nothing):
@@ -232,17 +237,25 @@ class FakeDriver:
         assert any(0 <= origin - p <= len(m) - size for p, m in self.pinned.items())
         if not self._is_here(stream):
             return (Status.CUDA_ERROR_INVALID_HANDLE,)
-        ctypes.memmove(to, origin, size)
+        self.copies.append((to, origin, size))
         self.copied.append(size)
         return (Status.CUDA_SUCCESS,)
 
+    def _copy(self, until):
+        """Make the copies up to this one, as late as the driver may."""
+        for copy in self.copies[self.made : until]:
+            ctypes.memmove(*copy)
+        self.made = max(self.made, until)
+
     def cuEventCreate(self, flags):
-        return Status.CUDA_SUCCESS, object()
+        return Status.CUDA_SUCCESS, SimpleNamespace(copies=0)
 
     def cuEventRecord(self, event, stream):
+        event.copies = len(self.copies)
         return (Status.CUDA_SUCCESS,)
 
     def cuEventSynchronize(self, event):
+        self._copy(event.copies)
         return (Status.CUDA_SUCCESS,)
 
     def cuEventDestroy(self, event):
