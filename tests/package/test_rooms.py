@@ -102,7 +102,8 @@ def test_imports_go_down(path):
 
 def test_contributing_lists_the_rooms():
     page = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
-    assert tuple(re.findall(r"^    (\w+)/ ", page.partition("\ntests/")[0], re.M)) == ROOMS
+    folders = tuple(room for room in ROOMS if (PACKAGE / room).is_dir())
+    assert tuple(re.findall(r"^    (\w+)/ ", page.partition("\ntests/")[0], re.M)) == folders
 
 
 def test_the_kernels_are_reached_through_their_backend_alone():
