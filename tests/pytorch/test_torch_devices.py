@@ -212,8 +212,9 @@ def test_a_device_draws_parts_of_a_tensor(cards, drawn, copied, scheme, dtype, r
         (COMPOUNDS["padded"], lambda: torch.zeros(14, 30, device="cuda").T),
         (COMPOUNDS["padded"], lambda: torch.zeros(30, 15, device="cuda")[:, :14]),
         ("parts(normal(), '::2', ones())", lambda: torch.zeros(130, 14, device="cuda")),
+        ("parts(normal(), ':, 2:5, 1:3', ones())", lambda: torch.zeros(8, 9, 6, device="cuda")),
     ],
-    ids=["transposed", "gaps", "many parts"],
+    ids=["transposed", "gaps", "many parts", "nested parts"],
 )
 def test_parts_without_a_simple_cut_are_copied(cards, drawn, copied, monkeypatch, scheme, make):
     monkeypatch.setattr(copies, "_pinned", copies._pageable)
