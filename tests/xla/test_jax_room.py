@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 import fastinit as fi
+
+pytest.importorskip("jax")
+
 from fastinit.jax import requirement
 
 pytestmark = pytest.mark.frameworks
