@@ -11,6 +11,7 @@ from fastinit.cuda.arrays import DeviceArray, DeviceTask
 from fastinit.cuda.devices import Device, device
 from fastinit.cuda.launches import Launch, launches
 from fastinit.cuda.requirement import called, loaded
+from fastinit.machine.state import in_default_floats
 from fastinit.values.samplers import Sampler
 
 
@@ -73,8 +74,13 @@ def synchronize(number: int, stream: int = 0) -> None:
 def _loaded(tasks: Iterable[DeviceTask]) -> list[tuple[Device, int, list[Launch]]]:
     """The launches of each device and stream, once all kernels of all of them are loaded.
 
-    So nothing is launched if one cannot be loaded.
+    So nothing is launched if one cannot be loaded.  Which kernels these are is decided by comparing
+    numbers, down to the smallest denormal.
     """
+    return in_default_floats(_loaded_launches, (tasks,), {})
+
+
+def _loaded_launches(tasks: Iterable[DeviceTask]) -> list[tuple[Device, int, list[Launch]]]:
     found = []
     for (number, stream), together in _by_stream(tasks).items():
         where = device(number)

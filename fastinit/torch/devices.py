@@ -12,7 +12,6 @@ from types import TracebackType
 import torch
 
 from fastinit import cuda
-from fastinit.machine.state import in_default_floats
 from fastinit.memory.regions import Region
 from fastinit.values.samplers import Sampler
 
@@ -46,7 +45,7 @@ class Batch:
         """
         if self._added:
             added, self._added = self._added, []
-            in_default_floats(cuda.draw, ([task for task, _ in added],), {})
+            cuda.draw(task for task, _ in added)
 
     def __enter__(self) -> Batch:
         return self

@@ -14,6 +14,10 @@ import pytest
 import fastinit as fi
 from fastinit import cuda
 from fastinit.errors import BackendError, BackendWarning
+from fastinit.memory.regions import region_of
+from fastinit.numerics.dtypes import resolve
+from fastinit.schemes.sampling import sampler
+from fastinit.values.stream import checked
 
 pytestmark = pytest.mark.frameworks
 torch = pytest.importorskip("torch")
@@ -24,7 +28,7 @@ import fake_driver  # noqa: E402
 from tensor_layouts import DTYPES, LAYOUTS, bits, expected_bits  # noqa: E402
 from torch import nn  # noqa: E402
 
-from fastinit.torch import copies, init  # noqa: E402
+from fastinit.torch import copies, devices, init  # noqa: E402
 
 CUDA = torch.device("cuda", 0)
 
@@ -332,15 +336,18 @@ def test_a_tensor_without_elements_needs_no_device(cards, drawn, copied, monkeyp
 def test_the_callers_floating_point_state_chooses_no_kernel(cards, driver):
     """Without denormals, this scale of 2**-1074 would seem to need no clamp."""
     tensor = torch.empty(9, dtype=torch.float64, device="cuda")
-    arguments = {"seed": 0, "name": "w"}
-    fi.fill(tensor, "uniform(-3.3e-308, 3.3e-308)", **arguments)
+    law, stream = "uniform(-3.3e-308, 3.3e-308)", {"seed": 0, "name": "w"}
+    fi.fill(tensor, law, **stream)
+    source = sampler(law, (9,), checked(0, "w"), resolve("float64"))
+    task = cuda.DeviceTask(devices.array_on_device(tensor), source, region_of((9,), None))
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor has no such state")
     try:
-        fi.fill(tensor, "uniform(-3.3e-308, 3.3e-308)", **arguments)
+        fi.fill(tensor, law, **stream)
+        cuda.draw([task])
     finally:
         torch.set_flush_denormal(False)
-    assert [one.symbol for one in driver.launched] == ["rows_FI_UNIFORM_FI_FLOAT64"] * 2
+    assert [one.symbol for one in driver.launched] == ["rows_FI_UNIFORM_FI_FLOAT64"] * 3
 
 
 # --- modules -----------------------------------------------------------------------------------
