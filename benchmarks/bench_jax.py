@@ -6,9 +6,10 @@
 The model is a transformer of 500 million parameters, in float32 and in bfloat16.
 
 "fi.array" makes the arrays and no tree: the floor.  "fj.init" is the whole change a user makes; it
-traces the model anew each time.  "flax" is what it replaces, ``model.init(key, tokens)``; "flax,
-compiled" is ``jax.jit(model.init)`` after it was compiled, which is not timed.  "trace" is ``jax.eval_shape`` of the model, anew each time too.  Each is timed
-in turn inside a round, and its memory is given back before the next begins.
+traces the model anew each time.  "flax" is what it replaces, ``model.init(key, tokens)``, and
+"flax, compiled" ``jax.jit(model.init)`` after it was compiled, which is not timed.  "trace" is
+``jax.eval_shape`` of the model, anew each time too.  Each is timed in turn inside a round, and its
+memory is given back before the next begins.
 """
 
 from __future__ import annotations
