@@ -4,7 +4,34 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
+
+
+def installed(
+    name: str,
+    *,
+    needed: str,
+    oldest: tuple[int, int],
+    install: str,
+    parts: tuple[str, ...] = (),
+) -> tuple[int, int]:
+    """Import a package, and return its major and minor version.
+
+    Args:
+        name, needed, oldest, install: as for `checked_version`.
+        parts: packages without which it cannot be imported, and which `install` installs with it.
+
+    Raises:
+        ImportError: it is not installed, has no version, or is older than `oldest`.
+    """
+    try:
+        package = import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in (name, *parts):
+            raise
+        raise ImportError(f"{needed}, which is not installed: {install}", name=name) from None
+    return checked_version(package, name, needed=needed, oldest=oldest, install=install)
 
 
 def checked_version(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fastinit.versions import checked_version
+from fastinit.versions import installed
 
 OLDEST_JAX = (0, 7)
 """The first version with which tests have passed; 0.10.2 is what they run."""
@@ -21,15 +21,8 @@ def check() -> None:
     Raises:
         ImportError: it is not installed or older than `OLDEST_JAX`.  A newer one is not refused.
     """
-    try:
-        import jax
-    except ModuleNotFoundError as error:
-        if error.name not in ("jax", "jaxlib"):
-            raise
-        raise ImportError(
-            f"{NEEDED_JAX}, which is not installed: pip install jax", name="jax"
-        ) from None
-    checked_version(jax, "jax", needed=NEEDED_JAX, oldest=OLDEST_JAX, install="pip install jax")
+    install = "pip install jax"
+    installed("jax", needed=NEEDED_JAX, oldest=OLDEST_JAX, install=install, parts=("jaxlib",))
 
 
 def check_flax() -> None:
@@ -38,14 +31,4 @@ def check_flax() -> None:
     Raises:
         ImportError: it is not installed or older than `OLDEST_FLAX`.  A newer one is not refused.
     """
-    try:
-        import flax
-    except ModuleNotFoundError as error:
-        if error.name != "flax":
-            raise
-        raise ImportError(
-            f"{NEEDED_FLAX}, which is not installed: pip install flax", name="flax"
-        ) from None
-    checked_version(
-        flax, "flax", needed=NEEDED_FLAX, oldest=OLDEST_FLAX, install="pip install flax"
-    )
+    installed("flax", needed=NEEDED_FLAX, oldest=OLDEST_FLAX, install="pip install flax")

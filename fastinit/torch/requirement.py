@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fastinit.versions import checked_version
+from fastinit.versions import installed
 
 OLDEST = (2, 6)
 """The first version that has all that is used here, by its documentation; 2.13 is what tests run.
@@ -20,12 +20,4 @@ def check() -> None:
     Raises:
         ImportError: it is not installed or older than `OLDEST`.  A newer one is not refused.
     """
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ImportError(
-            f"{NEEDED}, which is not installed: pip install torch", name="torch"
-        ) from None
-    checked_version(torch, "torch", needed=NEEDED, oldest=OLDEST, install="pip install torch")
+    installed("torch", needed=NEEDED, oldest=OLDEST, install="pip install torch")

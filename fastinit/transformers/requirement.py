@@ -6,7 +6,7 @@ from __future__ import annotations
 import warnings
 
 from fastinit.errors import VersionWarning
-from fastinit.versions import checked_version
+from fastinit.versions import installed
 
 OLDEST_TRANSFORMERS = (5, 8)
 """The first version that the tests of this room passed with, once."""
@@ -28,21 +28,12 @@ def check() -> None:
     Raises:
         ImportError: it is not installed, or older than `OLDEST_TRANSFORMERS`.
     """
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        if error.name != "transformers":
-            raise
-        message = f"{TRANSFORMERS_NEEDED}, which is not installed: {_INSTALL}"
-        raise ImportError(message, name="transformers") from None
-    found = checked_version(
-        transformers,
-        "transformers",
-        needed=TRANSFORMERS_NEEDED,
-        oldest=OLDEST_TRANSFORMERS,
-        install=_INSTALL,
+    found = installed(
+        "transformers", needed=TRANSFORMERS_NEEDED, oldest=OLDEST_TRANSFORMERS, install=_INSTALL
     )
     if found not in _TESTED:
+        import transformers
+
         tested = ", ".join(f"{major}.{minor}" for major, minor in _TESTED)
         warnings.warn(
             f"fastinit was tested with transformers {tested}, and {transformers.__version__} is "

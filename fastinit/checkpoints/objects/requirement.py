@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fastinit.versions import checked_version
+from fastinit.versions import installed
 
 OLDEST_OBSTORE = (0, 12)
 """The first version that tests ran with: it takes back an upload that an exception ends."""
@@ -19,13 +19,4 @@ def check() -> None:
     Raises:
         ImportError: it is not installed, or older than `OLDEST_OBSTORE`.
     """
-    try:
-        import obstore
-    except ModuleNotFoundError as error:
-        if error.name != "obstore":
-            raise
-        message = f"{OBSTORE_NEEDED}, which is not installed: {_INSTALL}"
-        raise ImportError(message, name="obstore") from None
-    checked_version(
-        obstore, "obstore", needed=OBSTORE_NEEDED, oldest=OLDEST_OBSTORE, install=_INSTALL
-    )
+    installed("obstore", needed=OBSTORE_NEEDED, oldest=OLDEST_OBSTORE, install=_INSTALL)
