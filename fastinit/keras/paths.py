@@ -91,7 +91,7 @@ def _are_together(first: Any) -> bool:
             continue
         beside = [layer] if inner is None else layer._layers
         if inner is not None and not any(each is inner for each in beside):
-            return False  # it is not in that layer, which Keras clones, or whose constructor runs
+            return False  # Keras clones `layer`, or its constructor builds a part it has not yet
         alike = [each for each in beside if inner is None or each.name == inner.name]
         if any(variable is first for each in alike for variable in each.variables):
             return True

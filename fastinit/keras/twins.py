@@ -129,10 +129,10 @@ def _twin(layer: Any) -> Any:
 
 
 def _difference(layer: Any, twin: Any) -> str:
-    """The first argument of a layer that its twin has otherwise, or "".
+    """The first argument that differs between a layer and its twin, or "".
 
-    A class that takes an argument more than its base, and does not add it to `get_config`, is made
-    again with the default.  By convention, an attribute of its name keeps an argument.
+    If `get_config` leaves an argument out, the twin has its default.  By convention, a layer keeps
+    an argument in an attribute of the same name.
     """
     arguments = inspect.signature(type(layer).__init__).parameters.keys() - COMMON_ARGUMENTS
     for name in sorted({*arguments, *(f"_{argument}" for argument in arguments)}):
@@ -142,7 +142,7 @@ def _difference(layer: Any, twin: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A number or a text, or those that an initializer holds, without seeds; or else None."""
+    """A number or a text; of an initializer, all that it holds but seeds; else None."""
     if isinstance(value, keras.initializers.Initializer):
         held = {key: _plain(each) for key, each in vars(value).items() if "seed" not in key}
         return type(value), held
@@ -154,7 +154,7 @@ def _look(variable: Any) -> tuple[Any, ...]:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, or of the one within, which Keras puts below a configuration."""
+    """The first line of an error, or of the cause, which Keras quotes after a configuration."""
     text = str(error).rpartition("Exception encountered:")[2]
     first = next(filter(None, map(str.strip, text.splitlines())), type(error).__name__)
     return first[:MOST_TEXT]
