@@ -13,6 +13,7 @@ from fastinit.memory.arrays import array
 from fastinit.numerics.checks import check_shape
 from fastinit.schemes import Scheme
 from fastinit.schemes import scheme as scheme_of
+from fastinit.texts import quoted
 from fastinit.values.stream import checked
 
 __all__ = ["initializer"]
@@ -34,7 +35,7 @@ def initializer(scheme: Scheme | str, *, seed: SupportsIndex, name: str) -> Call
         name: the tensor's name; another name gives other values.
 
     Raises:
-        TypeError, ValueError: as for `fastinit.array`, some when it is called.
+        TypeError, ValueError, IndexError: as for `fastinit.array`, some when it is called.
         ImportError: when it is called: TensorFlow is not installed.
 
     >>> import tensorflow as tf
@@ -59,13 +60,25 @@ def initializer(scheme: Scheme | str, *, seed: SupportsIndex, name: str) -> Call
         if partition_info is not None:  # then `shape` is that of the part
             partition_shape, partition_offset = whole, partition_info.var_offset
             whole = check_shape(partition_info.full_shape)
-        if partition_offset is not None:
-            part = zip(partition_offset, partition_shape, strict=True)
-            region = tuple(slice(int(first), int(first) + int(count)) for first, count in part)
+        if partition_offset is not None or partition_shape is not None:
+            region = _part(partition_offset, partition_shape)
         values = array(whole, drawn, seed=stream.seed, name=stream.name, dtype=kind, region=region)
         return tf.convert_to_tensor(values)
 
     return initialize
+
+
+def _part(offset: Any, shape: Any) -> tuple[slice, ...]:
+    """The region of a part of a variable."""
+    if offset is None or shape is None:
+        raise TypeError(
+            f"partition_offset is {quoted(offset)} and partition_shape is {quoted(shape)}: a part "
+            "needs both"
+        )
+    firsts, counts = ([int(number) for number in numbers] for numbers in (offset, shape))
+    if min(firsts, default=0) < 0:
+        raise IndexError(f"partition_offset is {firsts}: need numbers >= 0")
+    return tuple(slice(first, first + n) for first, n in zip(firsts, counts, strict=True))
 
 
 def _tensorflow() -> Any:

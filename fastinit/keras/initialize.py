@@ -59,8 +59,5 @@ def initialize(
     plans.check(must, "fastinit cannot draw", _INSTEAD)
     for row in rows:
         if row.scheme is not None:
-            row.scheme.distribution(row.shape)
-    for row in rows:
-        if row.scheme is not None:
             memory.filled(row.weight.variable, row.scheme, whole, row.name, threads)
     return {row.name: row.left or row.problem for row in rows if row.scheme is None}

@@ -50,14 +50,14 @@ def filled(variable: Any, scheme: Scheme, seed: int, name: str, threads: int | N
     Raises:
         ValueError: the scheme does not suit the shape or the dtype.
     """
-    backend, shape, dtype = keras.backend.backend(), tuple(variable.shape), variable.dtype
+    backend, shape, value = keras.backend.backend(), tuple(variable.shape), variable.value
     if backend == "torch":
-        arrays.fill(variable.value, scheme, seed=seed, name=name, threads=threads)
+        arrays.fill(value, scheme, seed=seed, name=name, threads=threads)
     elif backend == "jax":
-        sharding = variable.value.sharding
-        variable.assign(_jax_array(shape, scheme, seed, name, dtype, sharding, threads))
+        dtype = value.dtype.name  # float32 of a variable of float64, unless JAX is told otherwise
+        variable.assign(_jax_array(shape, scheme, seed, name, dtype, value.sharding, threads))
     else:
-        variable.assign(_host_array(shape, scheme, seed, name, dtype, threads))
+        variable.assign(_host_array(shape, scheme, seed, name, variable.dtype, threads))
 
 
 def _host_array(

@@ -72,14 +72,24 @@ class NamedInitializer(keras.initializers.Initializer):
 
         Raises:
             ValueError: no variable is being made, and there is no name; it is called for a part of
-                a variable; the shape or the dtype does not suit the distribution.
+                a variable, or for a second one of the same path in a layer; the shape or the dtype
+                does not suit the distribution.
         """
         dims, kind = check_shape(shape), keras.backend.standardize_dtype(dtype)
         found = paths.caller()
         if found is not None and found.placeholder:
             return keras.ops.zeros(dims, kind)
-        name = paths.tensor_name(found, dims, self.name, type(self).__name__)
-        return memory.made(dims, self.scheme(dims), self.seed, name, kind, layout)
+        what = type(self).__name__
+        name = paths.tensor_name(found, dims, self.name, what)
+        if found is not None:
+            paths.check_only_one(found, self.seed, name, what)
+        try:
+            return memory.made(dims, self.scheme(dims), self.seed, name, kind, layout)
+        except ValueError as error:
+            if found is None:
+                raise
+            path = quoted(found.variable.path)
+            raise ValueError(f"{what} cannot draw the variable {path}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,28 @@ ask further.  The variable is the `self` of the function that calls the initiali
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import keras
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from fastinit.numerics.checks import Shape
 from fastinit.texts import quoted
 
 PLACEHOLDER = "value"
-"""The property of a variable that asks for values while the variable has none, to trace shapes."""
+"""The property of a variable that asks for values while the variable has none.
+
+Keras traces shapes so, in a stateless scope.  Outside of one the values count: Keras catches errors
+of a model that is built by its first call, and goes on with the variables that got no values.
+"""
+
+
+_drawn: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
+"""By seed and name: the variable that was drawn last, if it is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +47,56 @@ class Caller:
 
 def caller() -> Caller | None:
     """The variable that the initializer above this function is called for, or None."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        owner = frame.f_locals.get("self")
+    for owner, function in _owners(sys._getframe(1)):
         if isinstance(owner, keras.Variable):
-            return Caller(owner, frame.f_code.co_name == PLACEHOLDER)
-        frame = frame.f_back
+            return Caller(owner, function == PLACEHOLDER and in_stateless_scope())
     return None
+
+
+def _owners(frame: FrameType | None) -> Iterator[tuple[Any, str]]:
+    """The `self` of each function of the call stack, from the last call outwards, and its name."""
+    while frame is not None:
+        yield frame.f_locals.get("self"), frame.f_code.co_name
+        frame = frame.f_back
+
+
+def check_only_one(found: Caller, seed: int, name: str, what: str) -> None:
+    """Refuse a second variable of one path in a layer: it would have the values of the first.
+
+    Other models may have such variables: those of a clone have the values of the original.
+
+    Args:
+        found: the variable that is to be drawn.
+        seed, name: by which it is drawn.
+        what: the initializer, for messages.
+
+    Raises:
+        ValueError: its layer has another, or that of another layer beside it with the same name.
+    """
+    first = _drawn.get((seed, name))
+    if first is not None and first is not found.variable and _are_together(first):
+        raise ValueError(
+            f"{what} is called for a second variable of the path {quoted(found.variable.path)}, "
+            "which would have the values of the first: give the variables, or their layers, "
+            "different names"
+        )
+    _drawn[seed, name] = found.variable
+
+
+def _are_together(first: Any) -> bool:
+    """Whether the layer that is being built has this variable, or one of its name beside it."""
+    inner: Any = None
+    for layer, _ in _owners(sys._getframe(1)):
+        if not isinstance(layer, keras.Layer) or layer is inner:
+            continue
+        beside = [layer] if inner is None else layer._layers
+        if inner is not None and not any(each is inner for each in beside):
+            return False  # Keras clones `layer`, or its constructor builds a part it has not yet
+        alike = [each for each in beside if inner is None or each.name == inner.name]
+        if any(variable is first for each in alike for variable in each.variables):
+            return True
+        inner = layer
+    return False
 
 
 def tensor_name(found: Caller | None, shape: Shape, name: str | None, what: str) -> str:

@@ -19,9 +19,15 @@ from fastinit.numerics.dtypes import DTYPES, resolve
 from fastinit.plans import Plan, Tensor
 from fastinit.plans.rules import Assignment, NamedScheme, Rows, Rules
 from fastinit.schemes import Scheme, keras_lstm_bias, ones, zeros
+from fastinit.schemes.sampling import sampler
 from fastinit.texts import problem_lines, quoted
+from fastinit.values.stream import checked
 
 _INSTEAD = "Give them a scheme by rules=[(name, scheme)]."
+
+
+BESIDE_INTEGERS = ("_scale", "_scales", "_zero", "g_idx")
+"""Ends of the names of what Keras's quantised layers hold beside integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,8 @@ def plan(
 
     Each layer is made again from its own configuration, without values, to see which initializer
     it gives each of its weights; nothing is drawn.  The ``reason`` of a scheme names both.
-    Weights that are no floating-point numbers, and the statistics of a ``Normalization`` layer,
-    which ``adapt`` computes, are not in the plan.
+    Weights that are no floating-point numbers, with the scales of a quantised layer, and the
+    statistics of a ``Normalization`` layer, which ``adapt`` computes, are not in the plan.
 
     Args:
         model: a model or a layer that was built.
@@ -66,11 +72,11 @@ def plan(
         dtype: of all tensors of the plan, by default that of each variable.
 
     Raises:
-        ModuleError: weights have no scheme: a layer cannot be made again, or gives them an
-            initializer that is none of Keras's or fastinit's; or two have one path.  All are
-            listed.
+        ModuleError: weights have no scheme: a layer cannot be made again as it is, or gives them
+            an initializer that is none of Keras's or fastinit's; a scheme does not suit the shape
+            or the dtype; or two weights have one path.  All are listed.
         TypeError: the model is not one of Keras.
-        ValueError: the model is not built; a rule decides no weight, or does not suit one.
+        ValueError: the model is not built; a rule decides no weight; an unsupported dtype.
 
     >>> import keras
     >>> import fastinit.keras as fk
@@ -81,7 +87,7 @@ def plan(
     (8256, glorot_uniform(layout='keras'))
     """
     rows = with_rules(weight_schemes(model, name), rules)
-    check(rows, "a plan cannot hold", _INSTEAD)
+    check(rows, "a plan cannot hold", _INSTEAD, dtype)
     tensors = [
         Tensor(row.name, row.shape, row.scheme, resolve(dtype or row.weight.variable.dtype).name)
         for row in rows
@@ -115,14 +121,25 @@ def _weight_scheme(weight: Weight, name: str | None) -> WeightScheme:
         return replace(found, left=f"its dtype is {weight.variable.dtype}")
     if isinstance(weight.layer, keras.layers.Normalization):
         return replace(found, left="adapt computes it from data")
+    if _belongs_to_integers(weight):
+        return replace(found, left="it belongs to a quantised weight")
     if weight.problem:
         return replace(found, problem=weight.problem)
-    scheme = _known_scheme(weight)
-    if scheme is None:
-        return replace(found, problem=_not_known(weight))
-    reason = f"{_name_of(weight.initializer)} of {type(weight.layer).__name__}"
-    chosen = replace(scheme, reason=reason).for_tensor(found.name, found.shape)
+    maker = f"{_name_of(weight.initializer)} of {type(weight.layer).__name__}"
+    try:
+        scheme = _known_scheme(weight)
+        if scheme is None:
+            return replace(found, problem=_not_known(weight))
+        chosen = replace(scheme, reason=maker).for_tensor(found.name, found.shape)
+    except (TypeError, ValueError) as error:
+        return replace(found, problem=f"{maker} has no scheme: {error}")
     return replace(found, scheme=chosen)
+
+
+def _belongs_to_integers(weight: Weight) -> bool:
+    """Whether it is a scale or the like, by which a layer reads a weight that holds integers."""
+    mode = getattr(weight.layer.dtype_policy, "quantization_mode", None)
+    return mode not in (None, "float8") and weight.variable.name.endswith(BESIDE_INTEGERS)
 
 
 def _known_scheme(weight: Weight) -> Scheme | None:
@@ -170,7 +187,7 @@ def with_rules(rows: list[WeightScheme], rules: Rules | Rows | None) -> list[Wei
     """The weights, those that a rule matches with its scheme.
 
     Raises:
-        ValueError: a rule decides no weight, or its scheme does not suit one.
+        ValueError: a rule decides no weight.
     """
     if rules is None:
         return rows
@@ -186,19 +203,22 @@ def with_rules(rows: list[WeightScheme], rules: Rules | Rows | None) -> list[Wei
 
 def _by_rule(row: WeightScheme, assignment: Assignment) -> WeightScheme:
     scheme = assignment.find_scheme(row.name, row.shape)
-    if scheme is None:
-        return row
-    scheme.distribution(row.shape)
-    return replace(row, scheme=scheme, problem="")
+    return row if scheme is None else replace(row, scheme=scheme, problem="")
 
 
-def check(rows: list[WeightScheme], what: str, instead: str) -> None:
-    """Raise a ModuleError that names every weight without a scheme, and every path of two.
+def check(rows: list[WeightScheme], what: str, instead: str, dtype: Any = None) -> None:
+    """Raise a ModuleError that names every weight that cannot be drawn, and every path of two.
+
+    Args:
+        rows: the weights.
+        what, instead: the first and the last line of the message.
+        dtype: to draw them in, by default that of each variable.
 
     Raises:
         ModuleError: there are any.
     """
-    problems = {row.name: row.problem for row in rows if row.problem}
+    problems = {row.name: row.problem or _unsuitable(row, dtype) for row in rows}
+    problems = {name: problem for name, problem in problems.items() if problem}
     counts = Counter(row.name for row in rows if not row.left)
     problems |= {
         name: f"{count} weights have this path, and would have the same values: give their layers "
@@ -210,3 +230,15 @@ def check(rows: list[WeightScheme], what: str, instead: str) -> None:
         return
     lines = problem_lines(problems, "weight")
     raise ModuleError("\n".join([what, *lines, instead]), problems)
+
+
+def _unsuitable(row: WeightScheme, dtype: Any) -> str:
+    """Why the scheme of a weight does not suit its shape or dtype, or ""."""
+    if row.scheme is None:
+        return ""
+    kind = resolve(dtype or row.weight.variable.dtype)
+    try:
+        sampler(row.scheme, row.shape, checked(0, row.name), kind)
+    except ValueError as error:
+        return f"{row.scheme} does not suit it: {error}"
+    return ""

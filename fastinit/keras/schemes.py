@@ -36,8 +36,15 @@ def _fans(initializer: Any, shape: Shape) -> dict[str, Any]:
     return {"in_axis": tuple(inputs), "out_axis": tuple(outputs), "batch_axis": others}
 
 
-def _scaled(scheme: Callable[..., Scheme]) -> Callable[[Any, Shape], Scheme]:
-    return lambda initializer, shape: scheme(**_fans(initializer, shape))
+def _scaled(scheme: Callable[..., Scheme], *scaling: float | str) -> Callable[[Any, Shape], Scheme]:
+    """`scheme`, unless a subclass set another scale, mode or distribution than the class's own."""
+
+    def found(initializer: Any, shape: Shape) -> Scheme:
+        asked = initializer.scale, initializer.mode, initializer.distribution
+        fans = _fans(initializer, shape)
+        return scheme(**fans) if asked == scaling else schemes.variance_scaling(*asked, **fans)
+
+    return found
 
 
 SCHEME_OF_INITIALIZER: dict[type, Callable[[Any, Shape], Scheme]] = {
@@ -53,12 +60,16 @@ SCHEME_OF_INITIALIZER: dict[type, Callable[[Any, Shape], Scheme]] = {
     keras.initializers.VarianceScaling: lambda i, shape: schemes.variance_scaling(
         i.scale, i.mode, i.distribution, **_fans(i, shape)
     ),
-    keras.initializers.GlorotNormal: _scaled(schemes.glorot_normal),
-    keras.initializers.GlorotUniform: _scaled(schemes.glorot_uniform),
-    keras.initializers.HeNormal: _scaled(schemes.he_normal),
-    keras.initializers.HeUniform: _scaled(schemes.he_uniform),
-    keras.initializers.LecunNormal: _scaled(schemes.lecun_normal),
-    keras.initializers.LecunUniform: _scaled(schemes.lecun_uniform),
+    keras.initializers.GlorotNormal: _scaled(
+        schemes.glorot_normal, 1.0, "fan_avg", "truncated_normal"
+    ),
+    keras.initializers.GlorotUniform: _scaled(schemes.glorot_uniform, 1.0, "fan_avg", "uniform"),
+    keras.initializers.HeNormal: _scaled(schemes.he_normal, 2.0, "fan_in", "truncated_normal"),
+    keras.initializers.HeUniform: _scaled(schemes.he_uniform, 2.0, "fan_in", "uniform"),
+    keras.initializers.LecunNormal: _scaled(
+        schemes.lecun_normal, 1.0, "fan_in", "truncated_normal"
+    ),
+    keras.initializers.LecunUniform: _scaled(schemes.lecun_uniform, 1.0, "fan_in", "uniform"),
     keras.initializers.Orthogonal: lambda i, _: schemes.orthogonal(i.gain, layout=LAYOUT),
 }
 """By class of Keras: from an initializer and a shape to the scheme of the same distribution."""

@@ -188,3 +188,89 @@ def test_shapes_are_traced_without_a_draw(keras, fk, monkeypatch):
     assert len(drawn) == 1
     same = fi.array((6, 4), fi.he_normal(layout="keras"), seed=0, name="w")
     np.testing.assert_array_equal(numpy_of(variable), same)
+
+
+def test_errors_name_the_variable(keras, fk):
+    with pytest.raises(ValueError, match=r"^RandomNormal cannot draw the variable 'w': std is -1"):
+        made(keras, fk.RandomNormal(stddev=-1.0), (3,))
+
+
+@pytest.mark.parametrize("base", ["HeNormal", "GlorotUniform"])
+def test_a_subclass_with_a_scale_of_its_own_is_drawn_with_it(keras, fk, base):
+    def halved(module):
+        class Halved(getattr(module, base)):
+            def __init__(self):
+                super().__init__(seed=1)
+                self.scale /= 2
+
+        return Halved()
+
+    asked = keras_asks(keras, halved(keras.initializers), (96, 80))
+    assert_same(ours(halved(fk).scheme((96, 80)), (96, 80)), asked, ulps=1)
+
+
+def test_a_second_variable_of_one_path_in_a_layer_is_refused(keras, fk):
+    class Twice(keras.layers.Layer):
+        def build(self, input_shape):
+            self.one = self.add_weight(shape=(3, 4), initializer=fk.HeNormal(), name="same")
+            self.two = self.add_weight(shape=(3, 4), initializer=fk.HeNormal(), name="same")
+
+    with pytest.raises(ValueError, match=r"^HeNormal is called for a second variable .* 't/same'"):
+        Twice(name="t").build((None, 3))
+
+
+@pytest.mark.parametrize("built", ["by its build", "by its first call"])
+def test_a_second_layer_of_one_name_beside_the_first_is_refused(keras, fk, built):
+    class Stack(keras.layers.Layer):
+        def __init__(self, names):
+            super().__init__(name="stack")
+            self.parts = [
+                keras.layers.Dense(4, kernel_initializer="fastinit>HeNormal", name=name)
+                for name in names
+            ]
+
+        def call(self, inputs):
+            for part in self.parts:
+                inputs = part(inputs)
+            return inputs
+
+    class Built(Stack):
+        def build(self, input_shape):
+            for part in self.parts:
+                part.build(input_shape)
+
+    kind, inputs = Built if built == "by its build" else Stack, np.ones((1, 4), "float32")
+    first, second = kind(["a", "b"]), kind(["a", "b"])  # two models may have equal names
+    np.testing.assert_array_equal(numpy_of(first(inputs)), numpy_of(second(inputs)))
+    with pytest.raises(ValueError, match="for a second variable of the path 'stack/a/kernel'"):
+        kind(["a", "a"])(inputs)
+
+
+def test_a_clone_inside_of_a_model_has_the_values_of_the_original(keras, fk):
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__()
+            inputs = keras.Input((4,))
+            dense = keras.layers.Dense(4, kernel_initializer="fastinit>HeNormal", name="fc")
+            self.online = keras.Model(inputs, dense(inputs), name="critic")
+            self.target = keras.models.clone_model(self.online)
+
+        def call(self, inputs):
+            return self.online(inputs) - self.target(inputs)
+
+    assert not numpy_of(Pair()(np.ones((1, 4), "float32"))).any()
+
+
+def test_an_error_in_the_first_call_of_a_model_is_not_lost(keras, fk):
+    """Keras catches it, and calls the model with variables that got no values."""
+
+    class Late(keras.Model):
+        def __init__(self):
+            super().__init__(name="late")
+            self.up = keras.layers.Dense(4, kernel_initializer=fk.RandomNormal(stddev=-1.0))
+
+        def call(self, inputs):
+            return self.up(inputs)
+
+    with pytest.raises(ValueError, match="RandomNormal cannot draw the variable 'late/dense/kern"):
+        Late()(np.ones((1, 4), "float32"))

@@ -280,6 +280,112 @@ def test_a_renormalised_batch_starts_with_ones(keras, fk):
         np.testing.assert_array_equal(numpy_of(variable), same)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, as it quantises
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_a_quantised_weight_keeps_its_scales(keras, fk, mode):
+    layer = keras.layers.Dense(8, name="up")
+    layer.build((None, 16))
+    layer.quantize(mode)
+    beside = [variable for variable in layer.weights if variable.name != "bias"]
+    before = values_of(beside)
+    left = fk.initialize(layer, seed=0)
+    assert set(left) == {variable.path for variable in beside} > {"up/kernel_scale"}
+    assert values_of(beside) == before
+    assert [tensor.name for tensor in fk.plan(layer)] == ["up/bias"]
+
+
+def test_weights_of_float8_are_drawn_whatever_their_order(keras, fk):
+    layer = keras.layers.Dense(8, name="up")
+    layer.build((None, 16))
+    layer.quantize("float8")
+    assert fk.initialize(layer, seed=3) == {}
+    same = fi.array((16, 8), fi.glorot_uniform(layout="keras"), seed=3, name="up/kernel")
+    np.testing.assert_array_equal(numpy_of(layer.kernel), same)
+
+
+def test_a_layer_that_its_configuration_does_not_describe_is_refused(keras, fk):
+    class Narrow(keras.layers.Dense):
+        """Its get_config, which is that of Dense, leaves out an argument."""
+
+        def __init__(self, units, std=0.02, **given):
+            super().__init__(units, **given)
+            self._std = std
+
+        def build(self, input_shape):
+            self.kernel_initializer = keras.initializers.RandomNormal(stddev=self._std)
+            super().build(input_shape)
+
+    layer = Narrow(4, std=0.5, kernel_initializer="zeros", name="narrow")
+    layer.build((None, 3))
+    with pytest.raises(fi.errors.ModuleError, match=r"'narrow/kernel': .* has another _std\n"):
+        fk.plan(layer)
+    default = Narrow(4, name="default")
+    default.build((None, 3))
+    assert str(fk.plan(default)["default/kernel"].scheme) == "normal(std=0.02)"
+    changed = keras.initializers.HeNormal()
+    changed.scale = 0.5
+    layer = keras.layers.Dense(4, kernel_initializer=changed, name="changed")
+    layer.build((None, 3))
+    with pytest.raises(fi.errors.ModuleError, match=r"'changed/kernel': .* another kernel_in"):
+        fk.plan(layer)
+
+
+def test_values_that_a_layer_assigns_in_its_build_are_not_taken_for_its_initializers(keras, fk):
+    class Assigned(keras.layers.Layer):
+        def build(self, input_shape):
+            self.start = self.add_weight(shape=(3, 3), initializer="zeros", name="start")
+            self.start.assign(np.eye(3))
+
+    layer = Assigned(name="own")
+    layer.build((None, 3))
+    with pytest.raises(fi.errors.ModuleError, match=r"'own/start': .* assigns it values when"):
+        fk.plan(layer)
+    assert str(fk.plan(layer, rules={"*": "identity()"})["own/start"].scheme) == "identity()"
+
+
+def test_an_initializer_without_a_scheme_is_a_problem_of_its_weight(keras, fk):
+    values = keras.initializers.Constant([1.0, 2.0, 3.0, 4.0])
+    layer = keras.layers.Dense(4, bias_initializer=values, name="up")
+    layer.build((None, 3))
+    with pytest.raises(fi.errors.ModuleError, match="'up/bias': Constant of Dense has no scheme"):
+        fk.plan(layer)
+    assert list(fk.initialize(layer, seed=0, strict=False)) == ["up/bias"]
+    assert numpy_of(layer.bias).tolist() == [1, 2, 3, 4]
+
+
+def test_an_initializer_that_is_not_registered_is_named(keras, fk):
+    class Unknown(keras.initializers.HeNormal):
+        pass
+
+    layer = keras.layers.Dense(4, kernel_initializer=Unknown(), name="up")
+    layer.build((None, 3))
+    with pytest.raises(
+        fi.errors.ModuleError, match=r"'up/kernel': .* made again .* Could not .*Unknown"
+    ):
+        fk.plan(layer)
+
+
+def test_a_scheme_that_does_not_suit_a_dtype_is_an_error_before_anything_changes(keras, fk):
+    layers = [keras.layers.Dense(4, name="one"), keras.layers.Dense(4, name="two", dtype="float16")]
+    model = keras.Sequential([keras.Input((4,)), *layers], name="m")
+    before = values_of(model.weights)
+    with pytest.raises(fi.errors.ModuleError, match=r"'m/two/bias': constant.* does not suit it"):
+        fk.initialize(model, seed=1, rules={"*two/bias": "constant(1e6)"})
+    assert values_of(model.weights) == before
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")  # JAX's
+def test_a_variable_of_float64_is_drawn_as_the_backend_holds_it(keras, fk):
+    layer = keras.layers.Dense(4, dtype="float64", name="up")
+    layer.build((None, 3))
+    dtype = numpy_of(layer.kernel).dtype.name
+    assert dtype == ("float32" if keras.backend.backend() == "jax" else "float64")
+    fk.initialize(layer, seed=1)
+    scheme = fi.glorot_uniform(layout="keras")
+    same = fi.array((3, 4), scheme, seed=1, name="up/kernel", dtype=dtype)
+    np.testing.assert_array_equal(numpy_of(layer.kernel), same)
+
+
 def test_an_adapter_is_drawn_as_keras_draws_it(keras, fk):
     layer = keras.layers.Dense(8, name="up")
     layer.build((None, 6))

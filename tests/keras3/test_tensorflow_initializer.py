@@ -55,6 +55,10 @@ def test_a_part_has_the_values_of_the_whole(tf):
     np.testing.assert_array_equal(part.numpy(), whole((10, 4))[5:8, 1:3])
     with pytest.raises(IndexError, match="leaves"):
         init((10, 4), partition_shape=(6, 4), partition_offset=(5, 0))
+    with pytest.raises(IndexError, match=r"^partition_offset is \[-2, 0\]: need numbers >= 0"):
+        init((10, 4), partition_shape=(2, 4), partition_offset=(-2, 0))
+    with pytest.raises(TypeError, match=r"^partition_offset is None and partition_shape is \(2, 4"):
+        init((10, 4), partition_shape=(2, 4))
 
 
 @pytest.mark.frameworks
