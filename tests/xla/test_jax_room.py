@@ -33,7 +33,7 @@ def test_fastinit_does_not_import_jax():
 @pytest.mark.parametrize(
     ("hidden", "imported", "says"),
     [
-        ("jax", "fastinit.jax", "fastinit.jax needs JAX 0.7 or newer, which is not installed: pip"),
+        ("jax", "fastinit.jax", "fastinit.jax needs JAX 0.8 or newer, which is not installed: pip"),
         ("flax", "fastinit.jax.nnx", "fastinit.jax.nnx needs Flax 0.12 or newer, which is not"),
     ],
 )

@@ -50,6 +50,21 @@ def test_what_depends_on_no_draw_is_computed():
     )
 
 
+def test_products_of_matrices_are_computed_as_by_the_function():
+    """Rotary tables are such products; the way in which programs are traced must not reach them."""
+
+    def state(key):
+        angles = jnp.einsum("i,j->ij", jnp.arange(5.0), jnp.linspace(0.3, 0.7, 3))
+        return {"angles": angles @ angles.T, "w": random.normal(key, (2,))}
+
+    made, expected = fj.init(state, KEY, seed=0), jax.jit(state)(KEY)
+    np.testing.assert_array_equal(made["angles"], expected["angles"])
+    np.testing.assert_array_equal(
+        fi.array((5, 5), fj.plan(state, KEY)["angles"].scheme, seed=0, name="angles"),
+        expected["angles"],
+    )
+
+
 def test_a_long_table_needs_a_rule_in_a_plan():
     def table(key):
         return {"t": jnp.sin(jnp.arange(9999.0))}
