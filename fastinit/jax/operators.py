@@ -16,6 +16,7 @@ import numpy as np
 
 from fastinit.jax.nodes import (
     NO_LOOPS,
+    REPEATED,
     ComputedNode,
     Corners,
     DrawnNode,
@@ -43,6 +44,8 @@ PASSED_ON = {
 
 ORDERS = {"dynamic_slice", "rev"}
 """Operators that give each element of the first operand at most once, in another order."""
+
+ARITHMETIC = {"mul", "div", "add", "sub"}
 
 
 def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[Node]:
@@ -96,19 +99,14 @@ def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
     name = eqn.primitive.name
     first, shape = nodes[0], eqn.outvars[0].aval.shape
     if name == "concatenate":
-        return _joined(nodes)
+        return _joined(nodes, eqn.params["dimension"])
     if name.startswith("scatter") and isinstance(nodes[-1], DrawnNode):
         zeros = isinstance(first, FilledNode) and first.value == 0
         return nodes[-1].placed(shape) if zeros else None
-    if name in ("mul", "add") and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
-        first, nodes = nodes[1], (nodes[1], first)
-    if name == "sub" and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
-        negative = nodes[1].times(-1.0, shape)
-        return negative.plus(number(first.value)) if isinstance(negative, DrawnNode) else negative
+    if name in ARITHMETIC:
+        return _with_number(eqn, nodes)
     if not isinstance(first, DrawnNode):
         return None
-    if name in _ARITHMETIC and isinstance(nodes[1], FilledNode):
-        return _ARITHMETIC[name](first, number(nodes[1].value), shape)
     if name == "neg":
         return first.times(-1.0, shape)
     if name == "convert_element_type":
@@ -120,27 +118,48 @@ def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
         bounds = zip(eqn.params["start_indices"], eqn.params["limit_indices"], strict=True)
         return first.cut(tuple(bounds))
     if name in ORDERS:
-        return first.rearranged()
+        return first.moved(None).rearranged()
     return None
 
 
-_ARITHMETIC: dict[str, Callable[[DrawnNode, float, Any], Node]] = {
-    "mul": lambda drawn, value, shape: drawn.times(value, shape),
-    "div": lambda drawn, value, shape: drawn.times(1 / value, shape) if value else drawn.plus(0),
-    "add": lambda drawn, value, shape: drawn.plus(value),
-    "sub": lambda drawn, value, shape: drawn.plus(-value),
-}
+def _with_number(eqn: Any, nodes: Sequence[Node]) -> Node | None:
+    """What arithmetic makes of a draw and a number, in either order."""
+    name, shape = eqn.primitive.name, eqn.outvars[0].aval.shape
+    place = 0 if isinstance(nodes[0], DrawnNode) else 1
+    drawn, other = nodes[place], nodes[1 - place]
+    if not isinstance(drawn, DrawnNode) or not isinstance(other, FilledNode):
+        return None
+    if math.prod(eqn.invars[place].aval.shape) != math.prod(shape):
+        return UnknownNode(REPEATED, drawn.loops)  # axes of one element are broadcast
+    value = number(other.value)
+    if name == "mul":
+        return drawn.times(value, shape)
+    if name == "div":
+        return drawn.times(1 / value, shape) if place == 0 and value else None
+    if name == "add":
+        return drawn.plus(value)
+    if place == 0:
+        return drawn.plus(-value)
+    negative = drawn.times(-1.0, shape)
+    return negative.plus(value) if isinstance(negative, DrawnNode) else negative
 
 
-def _joined(nodes: Sequence[Node]) -> Node | None:
+def _joined(nodes: Sequence[Node], axis: int) -> Node | None:
     """Draws side by side: of one law they are one draw."""
     drawn = [node.rearranged() for node in nodes if isinstance(node, DrawnNode)]
     parts: Parts = frozenset()
+    places: list[Any] = []
     for node in drawn:
         if not isinstance(node, DrawnNode) or overlap(parts, node.parts):
             return None
         parts |= node.parts
-    joined = {replace(node, parts=parts) for node in drawn if isinstance(node, DrawnNode)}
+        places.append((node.frame, node.parts))
+    move = None if any(frame is None for frame, _ in places) else ("concatenate", axis, *places)
+    joined = {
+        replace(node, parts=parts, frame=()).moved(move)
+        for node in drawn
+        if isinstance(node, DrawnNode)
+    }
     return joined.pop() if len(drawn) == len(nodes) and len(joined) == 1 else None
 
 
@@ -205,5 +224,6 @@ def _moved(drawn: DrawnNode, eqn: Any) -> Node:
     """A draw whose axes an operator gives other places."""
     moves = _MOVES[eqn.primitive.name](eqn)
     if moves is None and eqn.primitive.name == "broadcast_in_dim":
-        return UnknownNode("one draw is repeated over several elements", drawn.loops)
-    return drawn.rearranged(moves)
+        return UnknownNode(REPEATED, drawn.loops)
+    move = eqn.primitive.name, eqn.outvars[0].aval.shape, moves and tuple(sorted(moves.items()))
+    return drawn.moved(move).rearranged(moves)

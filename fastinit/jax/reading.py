@@ -20,6 +20,7 @@ from jax.extend.core import Literal
 from fastinit.jax import operators
 from fastinit.jax.nodes import (
     NO_LOOPS,
+    REPEATED,
     ComputedNode,
     DrawLaw,
     DrawnNode,
@@ -31,7 +32,7 @@ from fastinit.jax.nodes import (
     own_law,
 )
 from fastinit.jax.primitives import draw_p, mark_p
-from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest
+from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest, number
 
 GENERATORS = {"threefry2x32", "rng_bit_generator", "rng_uniform", draw_p.name}
 """Primitives that make random bits of plain integers; others take a key."""
@@ -166,9 +167,13 @@ class _Reader:
         loops, dtype = key.loops, np.dtype(out.dtype)
         if kind == "normal" and not bounds:
             return DrawnNode(DrawLaw("normal"), dtype, self.part(), loops=loops)
-        if kind != "normal" and len(bounds) == 2:
-            return DrawnNode(DrawLaw(kind, *map(float, bounds)), dtype, self.part(), loops=loops)  # type: ignore[arg-type]
-        return None
+        if kind == "normal" or len(bounds) != 2:
+            return None
+        low, high = map(number, bounds)
+        if not low <= high:
+            why = f"it is drawn{self.place(eqn)} between {low:g} and {high:g}, where nothing lies"
+            return UnknownNode(why, loops)
+        return DrawnNode(DrawLaw(kind, low, high), dtype, self.part(), loops=loops)  # type: ignore[arg-type]
 
     def marked(self, eqn: Any, node: Node) -> Node:
         """What a marked array is."""
@@ -213,7 +218,7 @@ def _after_loop(node: Node, loop: int, carried: bool, rounds: int) -> Node:
     if carried:
         return UnknownNode("it goes through a loop", outside.loops)
     if loop not in node.loops and rounds != 1:
-        return UnknownNode("one draw is repeated over several elements", outside.loops)
+        return UnknownNode(REPEATED, outside.loops)
     return outside.stacked()
 
 

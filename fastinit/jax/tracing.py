@@ -25,8 +25,9 @@ from fastinit.jax.primitives import mark
 from fastinit.jax.requests import own, request_of
 
 _context = jax.make_user_context(default_value=None)
-"""JAX keeps the programs of functions that it traced before, without marks, and would use them again
-here, or these later.  It keeps them apart by their settings, of which this is one.
+"""Is a part of the key under which JAX keeps the programs that it traced.
+
+Without it, JAX would use programs again here that it traced before, without marks, or these later.
 """
 
 

@@ -197,6 +197,8 @@ def test_rows_of_one_key_are_refused():
         lambda key: jax.vmap(lambda _: init(key, (3,)), out_axes=0, axis_size=5)(jnp.zeros(5)),
         lambda key: jnp.tile(init(key, (1, 3)), (2, 1)),
         lambda key: jnp.concatenate([init(key, (3,))[:2]] * 2),
+        lambda key: init(key, ()) * jnp.ones(3),
+        lambda key: jnp.full((3, 4), 2.0) - init(key, (3, 1)),
     ]
     for function in repeated:
         with pytest.raises(ModuleError):
@@ -228,6 +230,11 @@ NOT_UNDERSTOOD = [
     (lambda k: inits.orthogonal()(k, (4, 4)).reshape(2, 8), "cut or reshaped"),
     (lambda k: inits.orthogonal()(k, (4, 4)).reshape(4, 2, 2), "columns of a matrix"),
     (lambda k: random.normal(k, (3,)) * jnp.arange(3.0), "JAX's mul"),
+    (lambda k: random.normal(k, (3,)) / 0, "JAX's div"),
+    (lambda k: 1 / random.normal(k, (3,)), "JAX's div"),
+    (lambda k: random.normal(k, (3,)) * jnp.inf, "inf"),
+    (lambda k: random.uniform(k, (3,), minval=2), "between 2 and 1, where nothing lies"),
+    (lambda k: random.truncated_normal(k, 2, -2, (3,)), "between 2 and -2, where nothing lies"),
     (lambda k: jax.lax.cond(k[0] > 0, lambda: random.normal(k, (3,)), lambda: jnp.zeros(3)), "no"),
     (
         lambda k: jax.lax.fori_loop(0, 3, lambda i, x: x + random.normal(k, (3,)), jnp.zeros(3)),
@@ -260,17 +267,46 @@ def test_arrays_that_share_values_are_an_error_unless_they_are_one_array():
         w = random.normal(key, (4, 4))
         return {"a": w, "b": 2 * w}
 
-    def overlapping(key):
-        w = random.normal(key, (4, 4))
-        return {"a": w[:3], "b": w[2:]}
+    def pair(one, other):
+        def both(key):
+            w, v = (random.normal(each, (4, 4)) for each in random.split(key))
+            return {"a": one(w, v), "b": other(w, v)}
 
+        return both
+
+    def from_loop(key):
+        def body(carry, key):
+            w = random.normal(key, (4, 4))
+            return carry, (w, w[:2])
+
+        whole, cut = jax.lax.scan(body, 0, random.split(key, 5))[1]
+        return {"a": whole[3:], "b": cut}
+
+    overlapping = [
+        pair(lambda w, v: w[:3], lambda w, v: w[2:]),
+        pair(lambda w, v: w[:2], lambda w, v: w.T[2:]),
+        pair(lambda w, v: w[:2], lambda w, v: w[::-1][2:]),
+        pair(lambda w, v: w[:2], lambda w, v: w.reshape(16)[8:]),
+        pair(lambda w, v: w[2:], lambda w, v: w[:, None][2:]),
+        pair(lambda w, v: v[:2], lambda w, v: jnp.concatenate([w, v])[4:]),
+        pair(lambda w, v: jnp.concatenate([v, w])[:4], lambda w, v: jnp.concatenate([w, v])[4:]),
+        pair(lambda w, v: w[:2][1:], lambda w, v: w[1:3]),
+        from_loop,
+    ]
     made = fj.init(tied, KEY, seed=0)
     np.testing.assert_array_equal(made["a"], fi.array((4, 4), fi.normal(), seed=0, name="a"))
     np.testing.assert_array_equal(made["a"], made["b"])
     assert [tensor.name for tensor in fj.plan(tied, KEY)] == ["a"]
-    for function in (scaled, overlapping):
+    for function in (scaled, *overlapping):
         with pytest.raises(ModuleError, match="it has values of 'a'"):
             fj.init(function, KEY, seed=0)
+    apart = [
+        pair(lambda w, v: w.T[:2], lambda w, v: w.T[2:]),
+        pair(lambda w, v: w[:2][1:], lambda w, v: w[2:]),
+        pair(lambda w, v: jnp.concatenate([w, v])[:3], lambda w, v: jnp.concatenate([w, v])[3:]),
+    ]
+    for function in apart:
+        assert [str(tensor.scheme) for tensor in fj.plan(function, KEY)] == ["normal()"] * 2
 
 
 def test_all_problems_are_listed_up_to_a_limit():
