@@ -57,10 +57,17 @@ class FilledNode:
 
 @dataclass(frozen=True)
 class ComputedNode:
-    """Computed from the arguments, whose numbers are given, and from nothing that is drawn."""
+    """Computed from nothing that is drawn.
+
+    Attributes:
+        inputs: the numbers of the arguments from which it is computed.
+        loops: in which the values differ.
+        repeated: whether rows are copies of each other, which matters if they are keys.
+    """
 
     inputs: frozenset[int] = frozenset()
     loops: LoopNumbers = NO_LOOPS
+    repeated: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,9 @@ ORDERS = {"dynamic_slice", "rev"}
 
 ARITHMETIC = {"mul", "div", "add", "sub"}
 
+KEY_MOVES = {"random_unwrap", "random_wrap", "reshape", "squeeze", "transpose"}
+"""Operators that keep all rows of keys as they are."""
+
 
 def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[Node]:
     """What the outputs of an operator are.
@@ -78,7 +81,17 @@ def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[N
     inputs = frozenset[int]().union(
         *(node.inputs for node in nodes if isinstance(node, ComputedNode))
     )
-    return [ComputedNode(inputs, loops)] * count
+    return [ComputedNode(inputs, loops, _repeats(eqn, nodes))] * count
+
+
+def _repeats(eqn: Any, nodes: Sequence[Node]) -> bool:
+    """Whether an operator gives copies of a row, as ``jnp.stack([key] * 3)`` does."""
+    name = eqn.primitive.name
+    if name in KEY_MOVES:
+        return any(isinstance(node, ComputedNode) and node.repeated for node in nodes)
+    if name in ("broadcast_in_dim", "tile"):
+        return bool(eqn.outvars[0].aval.size > eqn.invars[0].aval.size)
+    return name in ("concatenate", "stack") and len(set(map(id, eqn.invars))) < len(eqn.invars)
 
 
 def _constant(eqn: Any, nodes: Sequence[Node]) -> FilledNode | None:

@@ -106,7 +106,7 @@ class _Reader:
         if eqn.primitive is mark_p:
             return [self.marked(eqn, nodes[0])]
         if eqn.primitive is draw_p:
-            return [self.drawn_here(eqn, nodes[0])]
+            return [_repeated(nodes[0]) or self.drawn_here(eqn, nodes[0])]
         if _draws(eqn):
             loops = _all_loops(nodes)
             why = (
@@ -160,6 +160,8 @@ class _Reader:
         if kind is None:
             return None
         key, *others = nodes
+        if repeated := _repeated(key):
+            return repeated
         out = eqn.outvars[0].aval
         bounds = [node.value for node in others if isinstance(node, FilledNode)]
         if len(bounds) != len(others) or not jax.dtypes.issubdtype(out.dtype, np.floating):
@@ -179,6 +181,8 @@ class _Reader:
         """What a marked array is."""
         request, shape, axes = (eqn.params[key] for key in ("request", "shape", "axes"))
         dtype = np.dtype(eqn.outvars[0].aval.dtype)
+        if isinstance(node, UnknownNode) and node.why == REPEATED:
+            return node
         if isinstance(request, OrthogonalRequest | DeltaOrthogonalRequest):
             left = ("scale", "place") if isinstance(request, DeltaOrthogonalRequest) else ("scale",)
             return DrawnNode(None, dtype, self.part(), request, shape, None, left, node.loops)
@@ -206,8 +210,15 @@ def _in_loop(node: Node, loop: int, *, carried: bool) -> Node:
         return node
     if isinstance(node, DrawnNode | UnknownNode):
         return UnknownNode("a draw goes through a loop", node.loops | {loop})
-    inputs = node.inputs if isinstance(node, ComputedNode) else frozenset()
-    return ComputedNode(inputs, node.loops | {loop})
+    computed = node if isinstance(node, ComputedNode) else ComputedNode()
+    return replace(computed, loops=node.loops | {loop})
+
+
+def _repeated(key: Node) -> UnknownNode | None:
+    """What is drawn from keys of which some are equal; None if it is not known that any are."""
+    if isinstance(key, ComputedNode) and key.repeated:
+        return UnknownNode(REPEATED, key.loops)
+    return None
 
 
 def _after_loop(node: Node, loop: int, carried: bool, rounds: int) -> Node:

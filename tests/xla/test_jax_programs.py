@@ -189,6 +189,31 @@ def test_the_layers_of_a_stack_have_the_fans_of_one_layer(stack, name):
         assert scheme.distribution(whole) == alone.distribution(shape)
 
 
+@pytest.mark.parametrize("keys_of", [random.key, random.PRNGKey])
+@pytest.mark.parametrize(
+    "init",
+    [inits.normal(), inits.orthogonal(), fj.initializers.normal()],
+    ids=["normal", "orthogonal", "of fastinit"],
+)
+def test_layers_of_equal_keys_are_refused(init, keys_of):
+    """JAX would give all layers the same values."""
+    copies = [
+        lambda key: jnp.stack([key] * 5),
+        lambda key: jnp.broadcast_to(key, (5, *key.shape)),
+        lambda key: jnp.tile(key[None], (5, *[1] * key.ndim)).reshape(5, *key.shape),
+    ]
+    for several in copies:
+        functions = [
+            lambda key, several=several: jax.vmap(lambda k: init(k, (3, 3)))(several(key)),
+            lambda key, several=several: jax.lax.map(lambda k: init(k, (3, 3)), several(key)),
+        ]
+        for function in functions:
+            with pytest.raises(ModuleError, match="one draw is repeated"):
+                fj.init(function, keys_of(0), seed=0)
+    fold = jax.vmap(random.fold_in, (None, 0))
+    fj.init(lambda key: jax.vmap(lambda k: init(k, (3, 3)))(fold(key, jnp.arange(5))), KEY, seed=0)
+
+
 def test_rows_of_one_key_are_refused():
     """JAX would give all layers the same values."""
     init = inits.normal()
