@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
 import jax
@@ -53,6 +53,14 @@ class TreeRecipe:
         leaves.check(found, "fastinit cannot make", INSTEAD)
         return self
 
+    def of_dtypes(self, dtypes: Iterable[Any]) -> TreeRecipe:
+        """The recipe with these dtypes of what is drawn, one per leaf."""
+        found = [
+            leaf if leaf.scheme is None else replace(leaf, dtype=dtype)
+            for leaf, dtype in zip(self.leaves, dtypes, strict=True)
+        ]
+        return replace(self, leaves=found)
+
 
 def recipe_of(
     source: Any,
@@ -76,13 +84,13 @@ def recipe_of(
             f"source is a tree of arrays, but {len(args)} arguments for a function are given too"
         )
     tree = source if program is None else program.tree
-    found = leaves.with_rules(leaves.named(tree, prefix), rules)
-    found = leaves.with_schemes(found, tree, schemes)
+    ruled = leaves.with_rules(leaves.named(tree, prefix), rules)
+    found = leaves.with_schemes(ruled, tree, schemes)
     if program is None:
         why = "it is in a tree without a function: no initializer is known"
         found = [leaf if leaf.scheme else leaf.failing(why) for leaf in found]
     else:
-        found = leaves.understood(program, found)
+        found = leaves.understood(program, leaves.tied(program, ruled, found))
     return TreeRecipe(tree, found, program, tuple(jax.tree.leaves(tuple(args)))).checked()
 
 
@@ -140,8 +148,9 @@ def init(
 
     Returns:
         A tree of arrays, of the same structure.  Each process has filled only the blocks that its
-        devices hold, each distinct block once.  What the function returns twice is one array, or
-        two equal ones if their shardings differ.
+        devices hold, each distinct block once.  What the function draws once and returns twice is
+        one array, or two equal ones if their shardings differ; its scheme is the first that a rule
+        gives one of its names, or else `schemes`.
 
     Raises:
         ModuleError: some arrays cannot be made; all are listed, and nothing was allocated.
@@ -182,7 +191,7 @@ def values_of(
         blocks.check(leaf.shape, place)
         if leaf.scheme is None or _shares(leaf, places):
             continue
-        drawn = resolve(leaf.dtype) if kind is None else kind
+        drawn = arrays.checked_dtype(leaf.dtype, leaf.name) if kind is None else kind
         part = region_of(leaf.shape, None)
         workers_for(part, threads)
         stream = checked(seed, leaf.name if leaf.tied is None else recipe.leaves[leaf.tied].name)

@@ -138,14 +138,14 @@ def update(
     _check_same(initialize.shapes_of(state), initialize.shapes_of(recipe.tree))
     places = initialize.places_of(state)
     structure = jax.tree.structure(recipe.tree)
+    old = jax.tree.leaves(state)
     made = initialize.values_of(
-        recipe,
+        recipe.of_dtypes(value.dtype for value in old),
         seed=seed,
         shardings=jax.tree.unflatten(structure, places),
         dtype=None,
         threads=threads,
     )
-    old = jax.tree.leaves(state)
     cast = [value.astype(before.dtype) for value, before in zip(made, old, strict=True)]
     nnx.update(model, jax.tree.unflatten(jax.tree.structure(state), cast))
     return model

@@ -307,6 +307,15 @@ def test_update_draws_parameters_and_keeps_all_else():
     jax.tree.map(np.testing.assert_array_equal, plain(nnx.state(model, nnx.Not(nnx.Param))), before)
 
 
+def test_update_draws_in_the_dtype_of_the_model():
+    def make(dtype):
+        return nnx.Linear(4, 8, rngs=nnx.Rngs(0), param_dtype=dtype)
+
+    model = fj.nnx.update(make(jnp.float32), lambda: make(jnp.bfloat16), seed=5)
+    expected = fi.array((4, 8), fi.lecun_normal(layout="jax"), seed=5, name="kernel")
+    np.testing.assert_array_equal(model.kernel[...], expected)
+
+
 def test_update_without_a_function_needs_rules_or_schemes():
     model = nnx.Linear(4, 8, rngs=nnx.Rngs(0), param_dtype=jnp.bfloat16)
     with pytest.raises(fi.errors.ModuleError, match="'kernel': it is in a tree without a function"):

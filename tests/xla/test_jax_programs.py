@@ -334,6 +334,45 @@ def test_arrays_that_share_values_are_an_error_unless_they_are_one_array():
         assert [str(tensor.scheme) for tensor in fj.plan(function, KEY)] == ["normal()"] * 2
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"rules": {"a": "ones()"}},
+        {"rules": {"b": "ones()"}},
+        {"rules": {"b": "ones()"}, "schemes": "zeros()"},
+        {"schemes": "normal(0.02)"},
+        {"schemes": {"a": None, "b": "ones()"}},
+    ],
+    ids=str,
+)
+def test_one_array_of_two_names_has_one_scheme(given):
+    """Biases that are one array of zeros are no tie: nothing was drawn."""
+
+    def twice(key):
+        norm, zeros = norm_of(key), jnp.zeros(3)
+        w = random.normal(key, (4, 4))
+        return {"a": w, "b": w, "c": {"a": norm, "b": norm}, "d": zeros, "e": zeros}
+
+    rules = given.get("rules", {}) | {"c/b": "normal(3)", "d": "constant(5)"}
+    schemes = given.get("schemes")
+    made = fj.init(twice, KEY, seed=0, rules=rules, schemes=schemes and _spread(schemes))
+    expected = fi.normal(0.02) if schemes == "normal(0.02)" else fi.ones()
+    np.testing.assert_array_equal(made["a"], fi.array((4, 4), expected, seed=0, name="a"))
+    assert made["a"] is made["b"]
+    assert made["c"]["a"] is made["c"]["b"]
+    np.testing.assert_array_equal(
+        made["c"]["a"], fi.array((4, 4), fi.normal(3), seed=0, name="c/a")
+    )
+    assert float(made["d"][0]) == 5
+    assert float(made["e"][0]) == 0
+
+
+def _spread(schemes):
+    """Schemes of `a` and `b` alone."""
+    pair = schemes if isinstance(schemes, dict) else {"a": schemes, "b": schemes}
+    return pair | dict.fromkeys("cde")
+
+
 def test_all_problems_are_listed_up_to_a_limit():
     def many(key):
         return {f"w{n:02}": jnp.sin(random.normal(key, (3,))) for n in range(25)}

@@ -154,6 +154,11 @@ def test_arguments_are_checked_before_anything_is_allocated(monkeypatch):
         (lambda: fj.init(model, KEY, seed=0.5), TypeError, "seed"),
         (lambda: fj.init(model, KEY, seed=0, dtype="int8"), ValueError, "dtype"),
         (lambda: fj.init(model, KEY, seed=0, dtype="float64"), ValueError, "jax_enable_x64"),
+        (
+            lambda: fj.init({"w": np.zeros(3)}, seed=0, schemes="normal"),
+            ValueError,
+            "dtype 'float64' of 'w' needs JAX's 64-bit mode",
+        ),
         (lambda: fj.init(model, KEY, seed=0, threads=0), ValueError, "threads"),
         (lambda: fj.init(model, KEY, seed=0, prefix=3), TypeError, "prefix is 3"),
         (lambda: fj.init(model, KEY, seed=0, shardings="x"), TypeError, "sharding is a str"),
