@@ -96,6 +96,8 @@ def recipe_of(
 
 def _is_function(source: Any) -> bool:
     """Whether `source` is a function; raises if it is a module of Flax."""
+    if isinstance(source, jax.tree_util.Partial):
+        return True
     if not callable(source) or not jax.tree_util.all_leaves([source]):
         return False
     if not isinstance(source, type) and callable(getattr(source, "init", None)):
@@ -188,7 +190,7 @@ def values_of(
     places = _shardings(recipe, shardings)
     jobs = []
     for leaf, place in zip(recipe.leaves, places, strict=True):
-        blocks.check(leaf.shape, place)
+        blocks.check(leaf.shape, place, leaf.name)
         if leaf.scheme is None or _shares(leaf, places):
             continue
         drawn = arrays.checked_dtype(leaf.dtype, leaf.name) if kind is None else kind
@@ -238,12 +240,15 @@ def _computed(recipe: TreeRecipe, places: Sequence[Any], kind: Any) -> dict[int,
     wanted = [leaf for leaf in recipe.leaves if leaves.is_computed(leaf)]
     if not wanted or recipe.program is None:
         return {}
-    where = [places[leaf.number] for leaf in wanted]
-    made = computing.computed(recipe.program, wanted, recipe.args, where)
-    return {
-        leaf.number: value.astype(kind.numpy) if kind and leaf.floating else value
-        for leaf, value in zip(wanted, made, strict=True)
-    }
+    by_place: dict[Any, list[Leaf]] = {}  # one program has one set of devices
+    for leaf in wanted:
+        by_place.setdefault(places[leaf.number], []).append(leaf)
+    found = {}
+    for place, group in by_place.items():
+        made = computing.computed(recipe.program, group, recipe.args, place)
+        for leaf, value in zip(group, made, strict=True):
+            found[leaf.number] = value.astype(kind.numpy) if kind and leaf.floating else value
+    return found
 
 
 @shares(init)
@@ -303,8 +308,7 @@ def _with_tables(recipe: TreeRecipe, found: list[Leaf]) -> list[Leaf]:
     tables = [leaf for leaf in found if leaves.is_computed(leaf)]
     if not tables or recipe.program is None:
         return found
-    places = [None] * len(tables)
-    values = computing.computed(recipe.program, tables, recipe.args, places)
+    values = computing.computed(recipe.program, tables, recipe.args, None)
     made = {leaf.name: _table(leaf, np.asarray(v)) for leaf, v in zip(tables, values, strict=True)}
     return [made.get(leaf.name, leaf) for leaf in found]
 

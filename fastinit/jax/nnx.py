@@ -12,9 +12,11 @@ from typing import Any, SupportsIndex, TypeVar
 import jax
 
 from fastinit.docstrings import shares
+from fastinit.errors import ModuleError
 from fastinit.jax import initialize, requirement
 from fastinit.plans import Plan
 from fastinit.plans.rules import Rows, Rules
+from fastinit.texts import problem_lines
 
 requirement.check_flax()
 
@@ -66,7 +68,7 @@ def init(
     definitions: list[Any] = []
 
     def state_of_model() -> Any:
-        definition, state = nnx.split(model_fn())
+        definition, state = nnx.split(_traced_model(model_fn))
         definitions.append(definition)
         return state
 
@@ -78,6 +80,27 @@ def init(
         recipe, seed=seed, shardings=shardings, dtype=dtype, threads=threads
     )
     model: Model = nnx.merge(definitions[-1], jax.tree.unflatten(structure, made))
+    return model
+
+
+def _traced_model(model_fn: Callable[[], Model]) -> Model:
+    """What a function makes while it is traced.
+
+    Raises:
+        ModuleError: it keeps an array where nnx, in a function that is traced, does not find it.
+    """
+    model = model_fn()
+    found = {path for path, _ in nnx.to_flat_state(nnx.state(model))}
+    why = "it is a plain attribute, which nnx does not find while the constructor is traced"
+    lost = {
+        "/".join(map(str, path)): why
+        for path, value in nnx.iter_graph(model)
+        if isinstance(value, jax.core.Tracer) and path not in found
+    }
+    if lost:
+        lines = problem_lines(lost, "array")
+        instead = "Keep them in an nnx.Variable, or mark them by nnx.data(array)."
+        raise ModuleError("\n".join(["fastinit cannot make", *lines, instead]), lost)
     return model
 
 
@@ -131,7 +154,7 @@ def update(
 
     def state_of_model() -> Any:
         assert model_fn is not None
-        return nnx.split(model_fn(), only, ...)[1]
+        return nnx.split(_traced_model(model_fn), only, ...)[1]
 
     source = state if model_fn is None else state_of_model
     recipe = initialize.recipe_of(source, (), rules=rules, schemes=schemes, prefix=prefix)
@@ -190,7 +213,7 @@ def plan(
     lecun_normal(layout='jax')
     """
     return initialize.plan(
-        lambda: nnx.split(model_fn())[1],
+        lambda: nnx.split(_traced_model(model_fn))[1],
         rules=rules,
         schemes=schemes,
         dtype=dtype,

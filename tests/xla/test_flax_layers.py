@@ -291,6 +291,29 @@ def test_random_state_is_what_the_model_has():
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
+def test_arrays_that_nnx_loses_in_a_traced_constructor_are_an_error():
+    class Tables(nnx.Module):
+        def __init__(self, kept):
+            self.table = kept(jnp.arange(4.0) + 1)
+
+    class Two(nnx.Module):
+        def __init__(self, kept):
+            self.tables = nnx.List([Tables(kept)])
+
+    model = Two(lambda array: array)
+    for call in (
+        lambda make: fj.nnx.init(make, seed=0),
+        lambda make: fj.nnx.update(model, make, seed=0),
+        fj.nnx.plan,
+    ):
+        with pytest.raises(fi.errors.ModuleError, match=r"mark them by nnx\.data") as caught:
+            call(lambda: Two(lambda array: array))
+        assert list(caught.value.problems) == ["tables/0/table"]
+    for kept in (nnx.data, nnx.Variable):
+        made = fj.nnx.init(lambda kept=kept: Two(kept), seed=0)
+        np.testing.assert_array_equal(made.tables[0].table[...], np.arange(4.0) + 1)
+
+
 def test_update_draws_parameters_and_keeps_all_else():
     def make():
         layers = [nnx.BatchNorm(8, rngs=nnx.Rngs(0)), nnx.Linear(8, 16, rngs=nnx.Rngs(0))]

@@ -132,6 +132,15 @@ def test_a_draw_may_pass_through_functions_casts_and_moves():
     assert {half.scheme.distribution((4, 4)) for half in halves} == {joined.distribution((16, 3))}
 
 
+def test_a_partial_function_of_jax_is_a_function():
+    partial = jax.tree_util.Partial(lambda std, key: {"w": std * random.normal(key, (3,))})
+    with pytest.raises(ModuleError, match="JAX's mul"):
+        fj.plan(partial, 2.0, KEY)
+    assert str(
+        fj.plan(jax.tree_util.Partial(lambda key: {"w": random.normal(key)}), KEY)["w"].scheme
+    ) == ("normal()")
+
+
 def test_a_function_that_was_compiled_before_is_read_all_the_same():
     compiled = jax.jit(lambda key: inits.lecun_normal()(key, (8, 1000)))
     before = compiled(KEY)
