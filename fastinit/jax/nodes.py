@@ -57,7 +57,7 @@ class FilledNode:
 
 @dataclass(frozen=True)
 class ComputedNode:
-    """Computed from nothing that is drawn.
+    """Computed from nothing that is drawn.  Each value has a node of its own.
 
     Attributes:
         inputs: the numbers of the arguments from which it is computed.
@@ -156,6 +156,10 @@ class DrawnNode:
     def plain(self) -> DrawnNode:
         """The values as a draw of jax.random, no longer as what an initializer asked for."""
         return replace(self, request=None, shape=(), places=(), left=())
+
+    def uses(self, axis: int) -> bool:
+        """Whether an axis is one of those for which the initializer was asked."""
+        return self.places is None or any(axis in place for place in self.places)
 
     def times(self, factor: float, shape: Shape) -> Node:
         """The values of an array of `shape` times a number."""

@@ -47,8 +47,8 @@ ORDERS = {"dynamic_slice", "rev"}
 
 ARITHMETIC = {"mul", "div", "add", "sub"}
 
-KEY_MOVES = {"random_unwrap", "random_wrap", "reshape", "squeeze", "transpose"}
-"""Operators that keep all rows of keys as they are."""
+KEY_MOVES = {"broadcast_in_dim", "random_unwrap", "random_wrap", "reshape", "squeeze", "transpose"}
+"""Operators that keep all rows of keys as they are, if there are no more of them."""
 
 
 def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[Node]:
@@ -78,20 +78,23 @@ def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[N
     if drawn:
         why = f"it is computed from a draw by JAX's {name}{place()}, and no scheme does that"
         return [UnknownNode(why, loops)] * count
+    return _computed(eqn, nodes)
+
+
+def _computed(eqn: Any, nodes: Sequence[Node]) -> list[Node]:
+    """What the outputs of an operator are without operands that are drawn."""
+    name = eqn.primitive.name
+    more = name in ("broadcast_in_dim", "tile") and (
+        eqn.outvars[0].aval.size > eqn.invars[0].aval.size
+    )
+    if name in KEY_MOVES and not more and isinstance(nodes[0], ComputedNode):
+        return [nodes[0]]
+    twice = name in ("concatenate", "stack") and len(set(map(id, nodes))) < len(nodes)
+    loops = NO_LOOPS.union(*(node.loops for node in nodes))
     inputs = frozenset[int]().union(
         *(node.inputs for node in nodes if isinstance(node, ComputedNode))
     )
-    return [ComputedNode(inputs, loops, _repeats(eqn, nodes))] * count
-
-
-def _repeats(eqn: Any, nodes: Sequence[Node]) -> bool:
-    """Whether an operator gives copies of a row, as ``jnp.stack([key] * 3)`` does."""
-    name = eqn.primitive.name
-    if name in KEY_MOVES:
-        return any(isinstance(node, ComputedNode) and node.repeated for node in nodes)
-    if name in ("broadcast_in_dim", "tile"):
-        return bool(eqn.outvars[0].aval.size > eqn.invars[0].aval.size)
-    return name in ("concatenate", "stack") and len(set(map(id, eqn.invars))) < len(eqn.invars)
+    return [ComputedNode(inputs, loops, more or twice) for _ in eqn.outvars]
 
 
 def _constant(eqn: Any, nodes: Sequence[Node]) -> FilledNode | None:
@@ -111,8 +114,8 @@ def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
     """What an operator makes of draws; None if nothing is known."""
     name = eqn.primitive.name
     first, shape = nodes[0], eqn.outvars[0].aval.shape
-    if name == "concatenate":
-        return _joined(nodes, eqn.params["dimension"])
+    if name in ("concatenate", "stack"):
+        return _joined(eqn, nodes)
     if name.startswith("scatter") and isinstance(nodes[-1], DrawnNode):
         zeros = isinstance(first, FilledNode) and first.value == 0
         return nodes[-1].placed(shape) if zeros else None
@@ -157,23 +160,26 @@ def _with_number(eqn: Any, nodes: Sequence[Node]) -> Node | None:
     return negative.plus(value) if isinstance(negative, DrawnNode) else negative
 
 
-def _joined(nodes: Sequence[Node], axis: int) -> Node | None:
-    """Draws side by side: of one law they are one draw."""
-    drawn = [node.rearranged() for node in nodes if isinstance(node, DrawnNode)]
+def _joined(eqn: Any, nodes: Sequence[Node]) -> Node | None:
+    """Draws side by side: of one law they are one draw, and layers of one stack keep their fans."""
+    stacks = eqn.primitive.name == "stack"
+    axis = eqn.params["axis" if stacks else "dimension"]
     parts: Parts = frozenset()
-    places: list[Any] = []
-    for node in drawn:
+    drawn = []
+    for node, var in zip(nodes, eqn.invars, strict=True):
+        if isinstance(node, DrawnNode) and stacks:
+            node = node.rearranged({old: (old + (old >= axis),) for old in range(var.aval.ndim)})
+        elif isinstance(node, DrawnNode) and node.uses(axis):
+            node = node.rearranged()
         if not isinstance(node, DrawnNode) or overlap(parts, node.parts):
             return None
         parts |= node.parts
-        places.append((node.frame, node.parts))
-    move = None if any(frame is None for frame, _ in places) else ("concatenate", axis, *places)
-    joined = {
-        replace(node, parts=parts, frame=()).moved(move)
-        for node in drawn
-        if isinstance(node, DrawnNode)
-    }
-    return joined.pop() if len(drawn) == len(nodes) and len(joined) == 1 else None
+        drawn.append(node)
+    known = all(node.frame is not None for node in drawn)
+    places = tuple((node.frame, node.parts) for node in drawn)
+    move = (eqn.primitive.name, axis, places) if known else None
+    joined = {replace(node, parts=parts, frame=()).moved(move) for node in drawn}
+    return joined.pop() if len(joined) == 1 else None
 
 
 def _split(eqn: Any) -> Iterator[Corners]:

@@ -178,7 +178,22 @@ def stacked_twice(init, shape):
     return lambda key: jax.vmap(stacked_by_scan(init, shape))(random.split(key, 2))
 
 
-STACKS = [stacked_by_scan, stacked_by_carry, stacked_by_vmap, stacked_inside, stacked_twice]
+def stacked_by_hand(init, shape):
+    def stacked(key):
+        one, *others = (init(k, shape) for k in random.split(key, 5))
+        return jnp.concatenate([one[None], jnp.stack(others)])
+
+    return stacked
+
+
+STACKS = [
+    stacked_by_scan,
+    stacked_by_carry,
+    stacked_by_vmap,
+    stacked_inside,
+    stacked_twice,
+    stacked_by_hand,
+]
 
 
 @pytest.mark.parametrize("stack", STACKS)
