@@ -172,6 +172,8 @@ class _Reader:
         if kind == "normal" or len(bounds) != 2:
             return None
         low, high = map(number, bounds)
+        if _information(eqn, "arg_names")[1:2] == ("maxval",):  # keywords come by the alphabet
+            low, high = high, low
         if not low <= high:
             why = f"it is drawn{self.place(eqn)} between {low:g} and {high:g}, where nothing lies"
             return UnknownNode(why, loops)
@@ -273,9 +275,14 @@ def _is_key(var: Any) -> bool:
 
 def _identity(eqn: Any) -> tuple[str, str]:
     """The name of the function that an equation calls, and where it is written."""
+    return str(eqn.params.get("name")), str(_information(eqn, "func_src_info"))
+
+
+def _information(eqn: Any, kind: str) -> Any:
+    """What JAX notes of the function that an equation calls, for its own messages."""
     body = next((eqn.params[key] for key in BODIES if key in eqn.params), None)
     information = getattr(getattr(body, "jaxpr", body), "debug_info", None)
-    return str(eqn.params.get("name")), str(getattr(information, "func_src_info", None))
+    return getattr(information, kind, None) or ()
 
 
 def _bodies(eqn: Any) -> Iterator[Any]:
