@@ -140,7 +140,8 @@ def update(
         `model`.
 
     Raises:
-        ValueError: `model_fn` makes a model of other shapes or names; and what `init` finds wrong.
+        ValueError: `only` chooses no variable; `model_fn` makes a model of other shapes or names;
+            and what `init` finds wrong.
         ModuleError, TypeError: as for `init`.
 
     >>> from flax import nnx
@@ -151,6 +152,8 @@ def update(
     True
     """
     _, state, _ = nnx.split(model, only, ...)
+    if not jax.tree.leaves(state):
+        raise ValueError(f"only={only!r} chooses no variable of the model, so none can be drawn")
 
     def state_of_model() -> Any:
         assert model_fn is not None

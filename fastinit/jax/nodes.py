@@ -41,7 +41,7 @@ Frame = tuple[Any, ...]
 Parts = frozenset[tuple[int, tuple[Frame, Corners] | None]]
 """Draws by number, each with the box of its elements that are meant; None for all of them."""
 
-REPEATED = "one draw is repeated over several elements"
+REPEATED_DRAW = "one draw is repeated over several elements"
 
 ROUNDING = 8
 """By how many units in the last place JAX's own arithmetic may change a scale."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastinit.jax.nodes import (
     NO_LOOPS,
-    REPEATED,
+    REPEATED_DRAW,
     ComputedNode,
     Corners,
     DrawnNode,
@@ -146,7 +146,7 @@ def _with_number(eqn: Any, nodes: Sequence[Node]) -> Node | None:
     if not isinstance(drawn, DrawnNode) or not isinstance(other, FilledNode):
         return None
     if math.prod(eqn.invars[place].aval.shape) != math.prod(shape):
-        return UnknownNode(REPEATED, drawn.loops)  # axes of one element are broadcast
+        return UnknownNode(REPEATED_DRAW, drawn.loops)  # axes of one element are broadcast
     value = number(other.value)
     if name == "mul":
         return drawn.times(value, shape)
@@ -243,6 +243,6 @@ def _moved(drawn: DrawnNode, eqn: Any) -> Node:
     """A draw whose axes an operator gives other places."""
     moves = _MOVES[eqn.primitive.name](eqn)
     if moves is None and eqn.primitive.name == "broadcast_in_dim":
-        return UnknownNode(REPEATED, drawn.loops)
+        return UnknownNode(REPEATED_DRAW, drawn.loops)
     move = eqn.primitive.name, eqn.outvars[0].aval.shape, moves and tuple(sorted(moves.items()))
     return drawn.moved(move).rearranged(moves)

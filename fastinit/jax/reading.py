@@ -20,7 +20,7 @@ from jax.extend.core import Literal
 from fastinit.jax import operators
 from fastinit.jax.nodes import (
     NO_LOOPS,
-    REPEATED,
+    REPEATED_DRAW,
     ComputedNode,
     DrawLaw,
     DrawnNode,
@@ -183,7 +183,7 @@ class _Reader:
         """What a marked array is."""
         request, shape, axes = (eqn.params[key] for key in ("request", "shape", "axes"))
         dtype = np.dtype(eqn.outvars[0].aval.dtype)
-        if isinstance(node, UnknownNode) and node.why == REPEATED:
+        if isinstance(node, UnknownNode) and node.why == REPEATED_DRAW:
             return node
         if isinstance(request, OrthogonalRequest | DeltaOrthogonalRequest):
             left = ("scale", "place") if isinstance(request, DeltaOrthogonalRequest) else ("scale",)
@@ -219,7 +219,7 @@ def _in_loop(node: Node, loop: int, *, carried: bool) -> Node:
 def _repeated(key: Node) -> UnknownNode | None:
     """What is drawn from keys of which some are equal; None if it is not known that any are."""
     if isinstance(key, ComputedNode) and key.repeated:
-        return UnknownNode(REPEATED, key.loops)
+        return UnknownNode(REPEATED_DRAW, key.loops)
     return None
 
 
@@ -231,7 +231,7 @@ def _after_loop(node: Node, loop: int, carried: bool, rounds: int) -> Node:
     if carried:
         return UnknownNode("it goes through a loop", outside.loops)
     if loop not in node.loops and rounds != 1:
-        return UnknownNode(REPEATED, outside.loops)
+        return UnknownNode(REPEATED_DRAW, outside.loops)
     return outside.stacked()
 
 

@@ -303,7 +303,7 @@ def test_arrays_that_nnx_loses_in_a_traced_constructor_are_an_error():
     model = Two(lambda array: array)
     for call in (
         lambda make: fj.nnx.init(make, seed=0),
-        lambda make: fj.nnx.update(model, make, seed=0),
+        lambda make: fj.nnx.update(model, make, seed=0, only=...),
         fj.nnx.plan,
     ):
         with pytest.raises(fi.errors.ModuleError, match=r"mark them by nnx\.data") as caught:
@@ -349,8 +349,10 @@ def test_update_without_a_function_needs_rules_or_schemes():
     assert float(model.bias[...].mean()) == 1
 
 
-def test_update_refuses_the_function_of_another_model():
+def test_update_refuses_the_function_of_another_model_and_a_choice_of_nothing():
     model = nnx.Linear(4, 8, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"only=.*BatchStat.* chooses no variable of the model"):
+        fj.nnx.update(model, seed=0, only=nnx.BatchStat, schemes="normal")
     with pytest.raises(ValueError, match=r"makes 'bias' with shape \(9,\), but the model has"):
         fj.nnx.update(model, lambda: nnx.Linear(4, 9, rngs=nnx.Rngs(0)), seed=0)
 
