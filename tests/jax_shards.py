@@ -134,6 +134,11 @@ def check_refusals(mesh):
     both = NamedSharding(mesh, P("x", "y"))
     with pytest.raises(ValueError, match=r"'a': shape \(64,\) has fewer axes than NamedSharding"):
         fj.init(one_is_uneven, jax.random.key(0), seed=0, shardings=both)
+    nowhere = NamedSharding(mesh.abstract_mesh, P("x"))
+    with pytest.raises(ValueError, match=r"'w': the mesh of NamedSharding.* is abstract"):
+        fj.init(
+            {"w": jax.ShapeDtypeStruct((64, 48), "float32", sharding=nowhere)}, seed=0, schemes=HE
+        )
     assert not filled
 
 

@@ -30,7 +30,8 @@ def check(shape: Shape, sharding: Any, name: str = "") -> None:
 
     Raises:
         TypeError: it is not a sharding.
-        ValueError: as JAX says, such as for an axis that the mesh does not divide.
+        ValueError: its mesh is abstract; or as JAX says, such as for an axis that the mesh does not
+            divide.
     """
     whose = f"{quoted(name)}: " if name else ""
     if sharding is None:
@@ -40,6 +41,8 @@ def check(shape: Shape, sharding: Any, name: str = "") -> None:
             f"{whose}sharding is a {type(sharding).__name__}: need a jax.sharding.Sharding, such "
             "as NamedSharding(mesh, PartitionSpec('x'))"
         )
+    if isinstance(getattr(sharding, "mesh", None), jax.sharding.AbstractMesh):
+        raise ValueError(f"{whose}the mesh of {sharding} is abstract: need a Mesh of devices")
     try:
         sharding.shard_shape(shape)
     except IndexError:

@@ -81,7 +81,10 @@ class Leaf:
         """
         if not self.floating:
             raise ValueError(f"a rule gives {self.name} {scheme}, but its dtype is {self.dtype}")
-        scheme.distribution(self.shape)
+        try:
+            scheme.distribution(self.shape)
+        except ValueError as error:
+            raise ValueError(f"{quoted(self.name)} by {scheme}: {error}") from None
         return replace(self, scheme=scheme, node=None, problem="", tied=None)
 
 

@@ -161,6 +161,11 @@ def test_arguments_are_checked_before_anything_is_allocated(monkeypatch):
         ),
         (lambda: fj.init(model, KEY, seed=0, threads=0), ValueError, "threads"),
         (lambda: fj.init(model, KEY, seed=0, prefix=3), TypeError, "prefix is 3"),
+        (
+            lambda: fj.init(model, KEY, seed=0, schemes=fi.he_normal()),
+            ValueError,
+            r"'w' by he_normal\(\): shape \(3,\) has no fans",
+        ),
         (lambda: fj.init(model, KEY, seed=0, shardings="x"), TypeError, "sharding is a str"),
         (lambda: fj.init({"w": 3}, seed=0), TypeError, "'w' is a int"),
         (lambda: fj.init({"w": jnp.zeros(3)}, KEY, seed=0), TypeError, "1 arguments"),
