@@ -198,7 +198,11 @@ def values_of(
         workers_for(part, threads)
         stream = checked(seed, leaf.name if leaf.tied is None else recipe.leaves[leaf.tied].name)
         arguments = (leaf.scheme, leaf.shape, stream, drawn)
-        jobs.append((leaf.number, in_default_floats(sampler, arguments, {}), part, place))
+        try:
+            source = in_default_floats(sampler, arguments, {})
+        except ValueError as error:
+            raise ValueError(f"{quoted(leaf.name)}: {error}") from None
+        jobs.append((leaf.number, source, part, place))
     checked(seed, "name")
     values: dict[int, jax.Array] = _computed(recipe, places, kind)
     for number, source, part, place in jobs:

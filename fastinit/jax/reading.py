@@ -260,7 +260,8 @@ def _functions() -> dict[tuple[str, str], str]:
     }
     found = {}
     for kind, call in calls.items():
-        eqns = jax.make_jaxpr(call)(jax.random.key(0)).jaxpr.eqns
+        with jax.disable_jit(False):
+            eqns = jax.make_jaxpr(call)(jax.random.key(0)).jaxpr.eqns
         inner = [
             eqn for eqn in eqns if eqn.primitive.name in CALL_PRIMITIVES and _is_key(eqn.invars[0])
         ]

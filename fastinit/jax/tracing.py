@@ -48,7 +48,7 @@ def traced(function: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
     Raises:
         Exception: what the function raises.
     """
-    with _marking(), _context("fastinit"):
+    with _marking(), _context("fastinit"), jax.disable_jit(False):
         program, tree = jax.make_jaxpr(function, return_shape=True)(*args)
     return Traced(program, tree)
 

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.frameworks
 jax = pytest.importorskip("jax")
 
 import fastinit.jax as fj  # noqa: E402 - only where JAX is
+from fastinit.jax import reading  # noqa: E402
 
 jnp, inits, random = jax.numpy, jax.nn.initializers, jax.random
 KEY = random.key(0)
@@ -303,6 +304,16 @@ def test_all_problems_are_listed_up_to_a_limit():
 
 
 # --- how it is read ----------------------------------------------------------------------------
+
+
+def test_programs_are_read_where_nothing_is_compiled():
+    def model(key):
+        return inits.he_normal()(key, (3, 4))
+
+    reading._functions.cache_clear()  # as in a process that never compiles
+    with jax.disable_jit():
+        assert str(scheme_of(model, KEY)) == "he_normal(layout='jax')"
+    assert str(scheme_of(model, KEY)) == "he_normal(layout='jax')"
 
 
 def test_recording_ends_with_the_call_and_other_threads_do_not_see_it():

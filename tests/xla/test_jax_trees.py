@@ -162,6 +162,11 @@ def test_arguments_are_checked_before_anything_is_allocated(monkeypatch):
         (lambda: fj.init(model, KEY, seed=0, threads=0), ValueError, "threads"),
         (lambda: fj.init(model, KEY, seed=0, prefix=3), TypeError, "prefix is 3"),
         (
+            lambda: fj.init(model, KEY, seed=0, schemes=fi.normal(1e36), dtype="float16"),
+            ValueError,
+            "'w': normal can reach 6.4e",
+        ),
+        (
             lambda: fj.init(model, KEY, seed=0, schemes=fi.he_normal()),
             ValueError,
             r"'w' by he_normal\(\): shape \(3,\) has no fans",
