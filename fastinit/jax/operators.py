@@ -106,8 +106,8 @@ def _constant(eqn: Any, nodes: Sequence[Node]) -> FilledNode | None:
     if name not in ELEMENTWISE:
         return None
     with jax.ensure_compile_time_eval():
-        made = eqn.primitive.bind(*map(jax.numpy.asarray, values), **eqn.params)
-    return FilledNode(np.asarray(made)[()])
+        made = eqn.primitive.bind(*jax.device_put(values), **eqn.params)
+    return FilledNode(jax.device_get(made)[()])
 
 
 def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:

@@ -212,6 +212,16 @@ def test_arrays_can_be_trained_and_donated():
     np.testing.assert_array_equal(doubled, 2 * expected)
 
 
+def test_no_array_moves_without_being_told_to():
+    def model(key):
+        return {"w": inits.he_normal()(key, (3, 4)), "table": jnp.arange(3.0) * 2}
+
+    with jax.transfer_guard("disallow"):
+        made = fj.init(model, KEY, seed=0)
+    expected = fi.array((3, 4), fi.he_normal(layout="jax"), seed=0, name="w")
+    np.testing.assert_array_equal(made["w"], expected)
+
+
 def test_the_default_device_is_used():
     device = jax.devices()[-1]
     for default in (device, "cpu", None):
