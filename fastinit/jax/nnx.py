@@ -157,7 +157,7 @@ def update(
 
     def state_of_model() -> Any:
         assert model_fn is not None
-        return nnx.split(_traced_model(model_fn), only, ...)[1]
+        return nnx.split(model_fn(), only, ...)[1]
 
     source = state if model_fn is None else state_of_model
     recipe = initialize.recipe_of(source, (), rules=rules, schemes=schemes, prefix=prefix)

@@ -104,6 +104,16 @@ def test_what_a_card_cannot_draw_comes_from_the_cpu(driver):
     assert not driver.launches
 
 
+def test_what_belongs_in_the_hosts_memory_comes_from_the_cpu(driver, jax):
+    import fastinit.jax as fj
+
+    pinned = jax.sharding.SingleDeviceSharding(jax.devices()[0], memory_kind="pinned_host")
+    made = fj.array((9, 8), fi.normal(), seed=0, name="w", sharding=pinned)
+    assert made.sharding == pinned
+    np.testing.assert_array_equal(made, fi.array((9, 8), fi.normal(), seed=0, name="w"))
+    assert not driver.launches
+
+
 def test_where_kernels_are_not_wanted_the_cpu_draws(driver, monkeypatch):
     import fastinit.jax as fj
 
