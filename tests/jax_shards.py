@@ -129,9 +129,42 @@ def check_refusals(mesh):
     def one_is_uneven(key):
         return {"a": jax.random.normal(key, (64,)), "b": jax.random.normal(key, (63,))}
 
-    with pytest.raises(ValueError, match="dimension size is 63"):
+    with pytest.raises(ValueError, match=r"'b': .*dimension size is 63"):
         fj.init(one_is_uneven, jax.random.key(0), seed=0, shardings=uneven)
+    both = NamedSharding(mesh, P("x", "y"))
+    with pytest.raises(ValueError, match=r"'a': shape \(64,\) has fewer axes than NamedSharding"):
+        fj.init(one_is_uneven, jax.random.key(0), seed=0, shardings=both)
+    nowhere = NamedSharding(mesh.abstract_mesh, P("x"))
+    with pytest.raises(ValueError, match=r"'w': the mesh of NamedSharding.* is abstract"):
+        fj.init(
+            {"w": jax.ShapeDtypeStruct((64, 48), "float32", sharding=nowhere)}, seed=0, schemes=HE
+        )
     assert not filled
+
+
+def check_places(mesh):
+    """Arrays of one tree may be on different devices, or in the memory of the host."""
+    wide = NamedSharding(mesh, P("x"))
+    last = jax.sharding.SingleDeviceSharding(jax.local_devices()[-1])
+
+    def mixed(key):
+        return {
+            "a": jax.random.normal(key, (64,)),
+            "b": jax.numpy.arange(64.0),
+            "c": jax.numpy.arange(3.0),
+            "d": jax.numpy.arange(5.0),
+        }
+
+    shardings = {"a": last, "b": wide, "c": last, "d": None}
+    made = fj.init(mixed, jax.random.key(0), seed=0, shardings=shardings)
+    for name in "abc":
+        assert made[name].sharding == shardings[name]
+    assert made["d"].devices() == {jax.local_devices()[0]}
+    assert_part(made["b"], np.arange(64.0))
+    pinned = wide.with_memory_kind("pinned_host")
+    made = fj.array(SHAPE, HE, seed=0, name="w", sharding=pinned)
+    assert made.sharding == pinned
+    assert_part(made, fi.array(SHAPE, HE, seed=0, name="w"))
 
 
 def check_initializers(mesh):
@@ -167,6 +200,7 @@ def on_devices():
     check_specs(mesh, lambda spec, count: count)
     check_tree(mesh)
     check_refusals(mesh)
+    check_places(mesh)
     check_initializers(mesh)
     check_nnx(mesh)
 

@@ -18,6 +18,7 @@ from fastinit.memory.regions import Region, RegionLike, region_of
 from fastinit.numerics.checks import check_shape
 from fastinit.numerics.dtypes import resolve
 from fastinit.schemes.sampling import SchemeLike, sampler
+from fastinit.texts import quoted
 from fastinit.values.samplers import Sampler
 from fastinit.values.stream import checked
 
@@ -82,16 +83,20 @@ def drawn(source: Sampler, part: Region, sharding: Any, threads: int | None) -> 
     return blocks.made(part, source.dtype.numpy, sharding, fill)
 
 
-def checked_dtype(dtype: Any) -> Any:
+def checked_dtype(dtype: Any, name: str = "") -> Any:
     """The dtype.
+
+    Args:
+        name: of the array that has it, for the message.
 
     Raises:
         ValueError: there is none, or JAX would narrow it.
     """
     kind = resolve(dtype)
     if kind.numpy == np.float64 and not jax.config.jax_enable_x64:
+        whose = f" of {quoted(name)}" if name else ""
         raise ValueError(
-            "dtype 'float64' needs JAX's 64-bit mode, without which JAX makes float32 of it: "
-            "jax.config.update('jax_enable_x64', True), or pass dtype='float32'"
+            f"dtype 'float64'{whose} needs JAX's 64-bit mode, without which JAX makes float32 of "
+            "it: jax.config.update('jax_enable_x64', True), or pass dtype='float32'"
         )
     return kind

@@ -16,26 +16,39 @@ import numpy.typing as npt
 from fastinit.memory.aligned import empty
 from fastinit.memory.regions import Region
 from fastinit.numerics.checks import Shape
+from fastinit.texts import quoted
 
 Fill = Callable[[npt.NDArray[Any], Region], None]
 """Draws a region of the whole tensor into memory of its shape."""
 
 
-def check(shape: Shape, sharding: Any) -> None:
+def check(shape: Shape, sharding: Any, name: str = "") -> None:
     """Raise if no array of that shape can have that sharding.
+
+    Args:
+        name: of the array, for the message.
 
     Raises:
         TypeError: it is not a sharding.
-        ValueError: as JAX says, such as for an axis that the mesh does not divide.
+        ValueError: its mesh is abstract; or as JAX says, such as for an axis that the mesh does not
+            divide.
     """
+    whose = f"{quoted(name)}: " if name else ""
     if sharding is None:
         return
     if not isinstance(sharding, jax.sharding.Sharding):
         raise TypeError(
-            f"sharding is a {type(sharding).__name__}: need a jax.sharding.Sharding, such as "
-            "NamedSharding(mesh, PartitionSpec('x'))"
+            f"{whose}sharding is a {type(sharding).__name__}: need a jax.sharding.Sharding, such "
+            "as NamedSharding(mesh, PartitionSpec('x'))"
         )
-    sharding.shard_shape(shape)
+    if isinstance(getattr(sharding, "mesh", None), jax.sharding.AbstractMesh):
+        raise ValueError(f"{whose}the mesh of {sharding} is abstract: need a Mesh of devices")
+    try:
+        sharding.shard_shape(shape)
+    except IndexError:
+        raise ValueError(f"{whose}shape {shape} has fewer axes than {sharding}") from None
+    except ValueError as error:
+        raise ValueError(f"{whose}{error}") from None
 
 
 def blocks_of(shape: Shape, sharding: Any) -> Iterator[tuple[tuple[slice, ...], list[Any]]]:
@@ -68,8 +81,11 @@ def made(part: Region, dtype: Any, sharding: Any, fill: Fill) -> jax.Array:
         counts = [axis.stop - axis.start for axis in index]
         memory = empty(tuple(counts), dtype)
         fill(memory, part.piece([axis.start for axis in index], counts))
-        first, *others = devices
+        first, *others = (
+            jax.sharding.SingleDeviceSharding(device, memory_kind=sharding.memory_kind)
+            for device in devices
+        )
         arrays.append(jax.device_put(memory, first))
         # Two arrays in one memory would break when one is donated.
-        arrays += [jax.device_put(memory, device, may_alias=False) for device in others]
+        arrays += [jax.device_put(memory, place, may_alias=False) for place in others]
     return jax.make_array_from_single_device_arrays(shape, sharding, arrays, dtype=dtype)

@@ -25,14 +25,14 @@ def problem_of(leaf: Leaf, args: Sequence[Any]) -> str:
 
 
 def computed(
-    traced: Traced, leaves: Sequence[Leaf], args: Sequence[Any], shardings: Sequence[Any]
+    traced: Traced, leaves: Sequence[Leaf], args: Sequence[Any], sharding: Any
 ) -> list[jax.Array]:
     """The values of leaves that are computed.
 
     Args:
         leaves: without a problem.
         args: the leaves of the function's arguments.
-        shardings: of the leaves; None for JAX's default.
+        sharding: of each leaf; None for JAX's default.
     """
     if not leaves:
         return []
@@ -49,8 +49,6 @@ def computed(
             arg_names=("",) * len(kept), result_paths=("",) * len(outputs)
         ),
     )
-    run = jax.jit(
-        jaxpr_as_fun(ClosedJaxpr(part, traced.program.consts)), out_shardings=list(shardings)
-    )
+    run = jax.jit(jaxpr_as_fun(ClosedJaxpr(part, traced.program.consts)), out_shardings=sharding)
     made: list[jax.Array] = run(*(args[number] for number in kept))
     return made

@@ -23,6 +23,8 @@ def can_draw(source: Sampler, sharding: Any) -> bool:
     Raises:
         BackendError: FASTINIT_CUDA asks for kernels, and there can be none.
     """
+    if sharding is not None and sharding.memory_kind not in (None, "device"):
+        return False
     devices = _devices(sharding)
     if not devices or any(device.platform not in ("gpu", "cuda") for device in devices):
         return False

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
 import jax
@@ -53,6 +53,14 @@ class TreeRecipe:
         leaves.check(found, "fastinit cannot make", INSTEAD)
         return self
 
+    def of_dtypes(self, dtypes: Iterable[Any]) -> TreeRecipe:
+        """The recipe with these dtypes of what is drawn, one per leaf."""
+        found = [
+            leaf if leaf.scheme is None else replace(leaf, dtype=dtype)
+            for leaf, dtype in zip(self.leaves, dtypes, strict=True)
+        ]
+        return replace(self, leaves=found)
+
 
 def recipe_of(
     source: Any,
@@ -76,18 +84,20 @@ def recipe_of(
             f"source is a tree of arrays, but {len(args)} arguments for a function are given too"
         )
     tree = source if program is None else program.tree
-    found = leaves.with_rules(leaves.named(tree, prefix), rules)
-    found = leaves.with_schemes(found, tree, schemes)
+    ruled = leaves.with_rules(leaves.named(tree, prefix), rules)
+    found = leaves.with_schemes(ruled, tree, schemes)
     if program is None:
         why = "it is in a tree without a function: no initializer is known"
         found = [leaf if leaf.scheme else leaf.failing(why) for leaf in found]
     else:
-        found = leaves.understood(program, found)
+        found = leaves.understood(program, leaves.tied(program, ruled, found))
     return TreeRecipe(tree, found, program, tuple(jax.tree.leaves(tuple(args)))).checked()
 
 
 def _is_function(source: Any) -> bool:
     """Whether `source` is a function; raises if it is a module of Flax."""
+    if isinstance(source, jax.tree_util.Partial):
+        return True
     if not callable(source) or not jax.tree_util.all_leaves([source]):
         return False
     if not isinstance(source, type) and callable(getattr(source, "init", None)):
@@ -140,8 +150,9 @@ def init(
 
     Returns:
         A tree of arrays, of the same structure.  Each process has filled only the blocks that its
-        devices hold, each distinct block once.  What the function returns twice is one array, or
-        two equal ones if their shardings differ.
+        devices hold, each distinct block once.  What the function draws once and returns twice is
+        one array, or two equal ones if their shardings differ; its scheme is the first that a rule
+        gives one of its names, or else `schemes`.
 
     Raises:
         ModuleError: some arrays cannot be made; all are listed, and nothing was allocated.
@@ -179,15 +190,19 @@ def values_of(
     places = _shardings(recipe, shardings)
     jobs = []
     for leaf, place in zip(recipe.leaves, places, strict=True):
-        blocks.check(leaf.shape, place)
+        blocks.check(leaf.shape, place, leaf.name)
         if leaf.scheme is None or _shares(leaf, places):
             continue
-        drawn = resolve(leaf.dtype) if kind is None else kind
+        drawn = arrays.checked_dtype(leaf.dtype, leaf.name) if kind is None else kind
         part = region_of(leaf.shape, None)
         workers_for(part, threads)
         stream = checked(seed, leaf.name if leaf.tied is None else recipe.leaves[leaf.tied].name)
         arguments = (leaf.scheme, leaf.shape, stream, drawn)
-        jobs.append((leaf.number, in_default_floats(sampler, arguments, {}), part, place))
+        try:
+            source = in_default_floats(sampler, arguments, {})
+        except ValueError as error:
+            raise ValueError(f"{quoted(leaf.name)}: {error}") from None
+        jobs.append((leaf.number, source, part, place))
     checked(seed, "name")
     values: dict[int, jax.Array] = _computed(recipe, places, kind)
     for number, source, part, place in jobs:
@@ -229,12 +244,15 @@ def _computed(recipe: TreeRecipe, places: Sequence[Any], kind: Any) -> dict[int,
     wanted = [leaf for leaf in recipe.leaves if leaves.is_computed(leaf)]
     if not wanted or recipe.program is None:
         return {}
-    where = [places[leaf.number] for leaf in wanted]
-    made = computing.computed(recipe.program, wanted, recipe.args, where)
-    return {
-        leaf.number: value.astype(kind.numpy) if kind and leaf.floating else value
-        for leaf, value in zip(wanted, made, strict=True)
-    }
+    by_place: dict[Any, list[Leaf]] = {}  # one program has one set of devices
+    for leaf in wanted:
+        by_place.setdefault(places[leaf.number], []).append(leaf)
+    found = {}
+    for place, group in by_place.items():
+        made = computing.computed(recipe.program, group, recipe.args, place)
+        for leaf, value in zip(group, made, strict=True):
+            found[leaf.number] = value.astype(kind.numpy) if kind and leaf.floating else value
+    return found
 
 
 @shares(init)
@@ -294,8 +312,7 @@ def _with_tables(recipe: TreeRecipe, found: list[Leaf]) -> list[Leaf]:
     tables = [leaf for leaf in found if leaves.is_computed(leaf)]
     if not tables or recipe.program is None:
         return found
-    places = [None] * len(tables)
-    values = computing.computed(recipe.program, tables, recipe.args, places)
+    values = computing.computed(recipe.program, tables, recipe.args, None)
     made = {leaf.name: _table(leaf, np.asarray(v)) for leaf, v in zip(tables, values, strict=True)}
     return [made.get(leaf.name, leaf) for leaf in found]
 

@@ -75,11 +75,12 @@ def _canonical(dtype: Any) -> Any:
 
 def _words(key: Any) -> Any:
     """The words of a key, typed or raw."""
-    if jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
-        return jax.random.key_data(key)
-    if getattr(key, "ndim", 0) < 1:
+    typed = jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key)
+    if not typed and getattr(key, "dtype", None) != np.uint32:
         raise TypeError(f"key is {key!r}: need a key, such as jax.random.key(0)")
-    return key
+    if key.ndim != (0 if typed else 1):
+        raise TypeError(f"key has shape {key.shape}: need one key; for several, use jax.vmap")
+    return jax.random.key_data(key) if typed else key
 
 
 def zeros(key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> jax.Array:
@@ -124,7 +125,7 @@ def uniform(scale: float = 1e-2, dtype: Any = None) -> Initializer:
 
 
 def normal(stddev: float = 1e-2, dtype: Any = None) -> Initializer:
-    """PlainRequest normals: `fastinit.normal`.
+    """Normals of mean 0: `fastinit.normal`.
 
     >>> import jax
     >>> normal(0.02)(jax.random.key(0), (2, 3), "bfloat16").dtype

@@ -81,7 +81,10 @@ class Leaf:
         """
         if not self.floating:
             raise ValueError(f"a rule gives {self.name} {scheme}, but its dtype is {self.dtype}")
-        scheme.distribution(self.shape)
+        try:
+            scheme.distribution(self.shape)
+        except ValueError as error:
+            raise ValueError(f"{quoted(self.name)} by {scheme}: {error}") from None
         return replace(self, scheme=scheme, node=None, problem="", tied=None)
 
 
@@ -125,20 +128,40 @@ def _paths(tree: Any) -> Iterator[tuple[str, Any]]:
             yield jax.tree_util.keystr(whole, simple=True, separator="/"), leaf
 
 
+def tied(traced: Traced, ruled: list[Leaf], leaves: list[Leaf]) -> list[Leaf]:
+    """The leaves, those that are one drawn array by one scheme.
+
+    Args:
+        ruled: the leaves by rules alone, which come first.
+        leaves: by rules and other schemes.
+    """
+    groups: dict[int, list[int]] = {}
+    for leaf in leaves:
+        groups.setdefault(id(traced.program.jaxpr.outvars[leaf.number]), []).append(leaf.number)
+    shared = [group for group in groups.values() if len(group) > 1]
+    nodes = reading.read(traced.program, (number for group in shared for number in group))
+    found = list(leaves)
+    for first, *others in shared:
+        if isinstance(nodes[first], DrawnNode | UnknownNode):
+            given = (each[number].scheme for each in (ruled, leaves) for number in (first, *others))
+            chosen = next(filter(None, given), None)
+            found[first] = replace(found[first], scheme=chosen)
+            for number in others:
+                found[number] = replace(found[number], scheme=chosen, tied=first)
+    return found
+
+
 def understood(traced: Traced, leaves: list[Leaf]) -> list[Leaf]:
-    """The leaves with what their function asked for, those without a scheme left as they are."""
+    """The leaves, those without a scheme with what their function asked for."""
     wanted = [leaf for leaf in leaves if leaf.scheme is None]
     nodes = reading.read(traced.program, (leaf.number for leaf in wanted))
-    outputs = traced.program.jaxpr.outvars
-    first: dict[Any, int] = {}
     found = list(leaves)
     for leaf in wanted:
-        same = first.setdefault(id(outputs[leaf.number]), leaf.number)
-        node = nodes[leaf.number]
-        if same != leaf.number and isinstance(node, DrawnNode):
-            found[leaf.number] = replace(found[same], name=leaf.name, number=leaf.number, tied=same)
+        if leaf.tied is None:
+            found[leaf.number] = _understood(leaf, nodes[leaf.number])
         else:
-            found[leaf.number] = _understood(leaf, node)
+            same = found[leaf.tied]
+            found[leaf.number] = replace(same, name=leaf.name, number=leaf.number, tied=leaf.tied)
     return _apart(found)
 
 

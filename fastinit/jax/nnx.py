@@ -12,9 +12,11 @@ from typing import Any, SupportsIndex, TypeVar
 import jax
 
 from fastinit.docstrings import shares
+from fastinit.errors import ModuleError
 from fastinit.jax import initialize, requirement
 from fastinit.plans import Plan
 from fastinit.plans.rules import Rows, Rules
+from fastinit.texts import problem_lines
 
 requirement.check_flax()
 
@@ -66,7 +68,7 @@ def init(
     definitions: list[Any] = []
 
     def state_of_model() -> Any:
-        definition, state = nnx.split(model_fn())
+        definition, state = nnx.split(_traced_model(model_fn))
         definitions.append(definition)
         return state
 
@@ -78,6 +80,27 @@ def init(
         recipe, seed=seed, shardings=shardings, dtype=dtype, threads=threads
     )
     model: Model = nnx.merge(definitions[-1], jax.tree.unflatten(structure, made))
+    return model
+
+
+def _traced_model(model_fn: Callable[[], Model]) -> Model:
+    """What a function makes while it is traced.
+
+    Raises:
+        ModuleError: it keeps an array where nnx, in a function that is traced, does not find it.
+    """
+    model = model_fn()
+    found = {path for path, _ in nnx.to_flat_state(nnx.state(model))}
+    why = "it is a plain attribute, which nnx does not find while the constructor is traced"
+    lost = {
+        "/".join(map(str, path)): why
+        for path, value in nnx.iter_graph(model)
+        if isinstance(value, jax.core.Tracer) and path not in found
+    }
+    if lost:
+        lines = problem_lines(lost, "array")
+        instead = "Keep them in an nnx.Variable, or mark them by nnx.data(array)."
+        raise ModuleError("\n".join(["fastinit cannot make", *lines, instead]), lost)
     return model
 
 
@@ -117,7 +140,8 @@ def update(
         `model`.
 
     Raises:
-        ValueError: `model_fn` makes a model of other shapes or names; and what `init` finds wrong.
+        ValueError: `only` chooses no variable; `model_fn` makes a model of other shapes or names;
+            and what `init` finds wrong.
         ModuleError, TypeError: as for `init`.
 
     >>> from flax import nnx
@@ -128,6 +152,8 @@ def update(
     True
     """
     _, state, _ = nnx.split(model, only, ...)
+    if not jax.tree.leaves(state):
+        raise ValueError(f"only={only!r} chooses no variable of the model, so none can be drawn")
 
     def state_of_model() -> Any:
         assert model_fn is not None
@@ -138,14 +164,14 @@ def update(
     _check_same(initialize.shapes_of(state), initialize.shapes_of(recipe.tree))
     places = initialize.places_of(state)
     structure = jax.tree.structure(recipe.tree)
+    old = jax.tree.leaves(state)
     made = initialize.values_of(
-        recipe,
+        recipe.of_dtypes(value.dtype for value in old),
         seed=seed,
         shardings=jax.tree.unflatten(structure, places),
         dtype=None,
         threads=threads,
     )
-    old = jax.tree.leaves(state)
     cast = [value.astype(before.dtype) for value, before in zip(made, old, strict=True)]
     nnx.update(model, jax.tree.unflatten(jax.tree.structure(state), cast))
     return model
@@ -190,7 +216,7 @@ def plan(
     lecun_normal(layout='jax')
     """
     return initialize.plan(
-        lambda: nnx.split(model_fn())[1],
+        lambda: nnx.split(_traced_model(model_fn))[1],
         rules=rules,
         schemes=schemes,
         dtype=dtype,

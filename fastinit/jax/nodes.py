@@ -34,8 +34,14 @@ LoopNumbers = frozenset[int]
 NO_LOOPS: LoopNumbers = frozenset()
 
 Corners = tuple[tuple[int, int], ...]
-Parts = frozenset[tuple[int, Corners | None]]
+
+Frame = tuple[Any, ...]
+"""The moves that elements made since they were drawn: boxes of different frames do not compare."""
+
+Parts = frozenset[tuple[int, tuple[Frame, Corners] | None]]
 """Draws by number, each with the box of its elements that are meant; None for all of them."""
+
+REPEATED_DRAW = "one draw is repeated over several elements"
 
 ROUNDING = 8
 """By how many units in the last place JAX's own arithmetic may change a scale."""
@@ -51,10 +57,17 @@ class FilledNode:
 
 @dataclass(frozen=True)
 class ComputedNode:
-    """Computed from the arguments, whose numbers are given, and from nothing that is drawn."""
+    """Computed from nothing that is drawn.  Each value has a node of its own.
+
+    Attributes:
+        inputs: the numbers of the arguments from which it is computed.
+        loops: in which the values differ.
+        repeated: whether rows are copies of each other, which matters if they are keys.
+    """
 
     inputs: frozenset[int] = frozenset()
     loops: LoopNumbers = NO_LOOPS
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,7 @@ class DrawnNode:
         left: which steps the initializer has still to take: "scale", "place".
         loops: in which the values differ.
         parts: which elements of which draws these are.
+        frame: in which a box of elements is cut; None if that cannot be said.
     """
 
     law: DrawLaw | None
@@ -137,13 +151,22 @@ class DrawnNode:
     places: Places | None = ()
     left: tuple[str, ...] = ()
     loops: LoopNumbers = NO_LOOPS
+    frame: Frame | None = ()
+
+    def plain(self) -> DrawnNode:
+        """The values as a draw of jax.random, no longer as what an initializer asked for."""
+        return replace(self, request=None, shape=(), places=(), left=())
+
+    def uses(self, axis: int) -> bool:
+        """Whether an axis is one of those for which the initializer was asked."""
+        return self.places is None or any(axis in place for place in self.places)
 
     def times(self, factor: float, shape: Shape) -> Node:
         """The values of an array of `shape` times a number."""
         if self.left[:1] == ("scale",) and (done := self._scaled(factor, shape)):
             return done
         if self.law is not None:
-            return replace(self, law=self.law.scaled(factor), request=None, left=())
+            return replace(self.plain(), law=self.law.scaled(factor))
         if isinstance(self.request, OrthogonalRequest) and not self.left and factor >= 0:
             gain = self.request.gain * factor
             return replace(self, request=replace(self.request, gain=gain))
@@ -180,12 +203,21 @@ class DrawnNode:
         """The values plus a number."""
         if self.law is None:
             return UnknownNode("a number is added to a matrix, and no scheme does that", self.loops)
-        return replace(self, law=self.law.shifted(offset), request=None, left=())
+        return replace(self.plain(), law=self.law.shifted(offset))
 
     def cast(self, dtype: np.dtype[Any]) -> DrawnNode:
         """The values in another dtype."""
         narrower = dtype.itemsize < self.narrowest.itemsize
         return replace(self, narrowest=dtype) if narrower else self
+
+    def moved(self, move: Any) -> DrawnNode:
+        """The elements after a move, which only an equal move of the same elements equals.
+
+        Args:
+            move: None if it depends on more than the program says.
+        """
+        known = self.frame is not None and move is not None
+        return replace(self, frame=(*self.frame, move) if known else None)  # type: ignore[misc]
 
     def rearranged(self, moves: Mapping[int, Shape] | None = None) -> Node:
         """The same elements in another order, or some of them.
@@ -200,11 +232,12 @@ class DrawnNode:
             return replace(self, places=places)
         if self.law is None:
             return UnknownNode("a matrix is cut or reshaped, and no scheme does that", self.loops)
-        return replace(self, request=None, left=())
+        return self.plain()
 
     def cut(self, box: Corners) -> Node:
         """The elements in a box, as an array."""
-        parts = frozenset((number, box if whole is None else None) for number, whole in self.parts)
+        part = None if self.frame is None else (self.frame, box)
+        parts = frozenset((number, before or part) for number, before in self.parts)
         return replace(self, parts=parts).rearranged()
 
     def placed(self, shape: Shape) -> Node:
@@ -217,7 +250,8 @@ class DrawnNode:
         """The rounds of a loop, one after the other along an additional first axis."""
         if self.places is None:
             return self
-        return replace(self, places=tuple(tuple(axis + 1 for axis in p) for p in self.places))
+        places = tuple(tuple(axis + 1 for axis in p) for p in self.places)
+        return replace(self, places=places).moved("stacked")
 
 
 Node = FilledNode | ComputedNode | DrawnNode | UnknownNode
@@ -226,14 +260,16 @@ Node = FilledNode | ComputedNode | DrawnNode | UnknownNode
 def overlap(one: Parts, other: Parts) -> bool:
     """Whether the same elements of a draw are in both."""
     return any(
-        number == same and (box is None or with_ is None or not _apart(box, with_))
+        number == same and not (box and with_ and _apart(*box, *with_))
         for number, box in one
         for same, with_ in other
     )
 
 
-def _apart(one: Corners, other: Corners) -> bool:
-    return any(a >= d or c >= b for (a, b), (c, d) in zip(one, other, strict=True))
+def _apart(frame: Frame, one: Corners, same: Frame, other: Corners) -> bool:
+    return frame == same and any(
+        a >= d or c >= b for (a, b), (c, d) in zip(one, other, strict=True)
+    )
 
 
 def scheme_of(node: DrawnNode, shape: Shape, dtype: np.dtype[Any]) -> Scheme:

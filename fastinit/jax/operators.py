@@ -16,6 +16,7 @@ import numpy as np
 
 from fastinit.jax.nodes import (
     NO_LOOPS,
+    REPEATED_DRAW,
     ComputedNode,
     Corners,
     DrawnNode,
@@ -43,6 +44,11 @@ PASSED_ON = {
 
 ORDERS = {"dynamic_slice", "rev"}
 """Operators that give each element of the first operand at most once, in another order."""
+
+ARITHMETIC = {"mul", "div", "add", "sub"}
+
+KEY_MOVES = {"broadcast_in_dim", "random_unwrap", "random_wrap", "reshape", "squeeze", "transpose"}
+"""Operators that keep all rows of keys as they are, if there are no more of them."""
 
 
 def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[Node]:
@@ -72,10 +78,23 @@ def outputs(eqn: Any, nodes: Sequence[Node], place: Callable[[], str]) -> list[N
     if drawn:
         why = f"it is computed from a draw by JAX's {name}{place()}, and no scheme does that"
         return [UnknownNode(why, loops)] * count
+    return _computed(eqn, nodes)
+
+
+def _computed(eqn: Any, nodes: Sequence[Node]) -> list[Node]:
+    """What the outputs of an operator are without operands that are drawn."""
+    name = eqn.primitive.name
+    more = name in ("broadcast_in_dim", "tile") and (
+        eqn.outvars[0].aval.size > eqn.invars[0].aval.size
+    )
+    if name in KEY_MOVES and not more and isinstance(nodes[0], ComputedNode):
+        return [nodes[0]]
+    twice = name in ("concatenate", "stack") and len(set(map(id, nodes))) < len(nodes)
+    loops = NO_LOOPS.union(*(node.loops for node in nodes))
     inputs = frozenset[int]().union(
         *(node.inputs for node in nodes if isinstance(node, ComputedNode))
     )
-    return [ComputedNode(inputs, loops)] * count
+    return [ComputedNode(inputs, loops, more or twice) for _ in eqn.outvars]
 
 
 def _constant(eqn: Any, nodes: Sequence[Node]) -> FilledNode | None:
@@ -87,28 +106,23 @@ def _constant(eqn: Any, nodes: Sequence[Node]) -> FilledNode | None:
     if name not in ELEMENTWISE:
         return None
     with jax.ensure_compile_time_eval():
-        made = eqn.primitive.bind(*map(jax.numpy.asarray, values), **eqn.params)
-    return FilledNode(np.asarray(made)[()])
+        made = eqn.primitive.bind(*jax.device_put(values), **eqn.params)
+    return FilledNode(jax.device_get(made)[()])
 
 
 def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
     """What an operator makes of draws; None if nothing is known."""
     name = eqn.primitive.name
     first, shape = nodes[0], eqn.outvars[0].aval.shape
-    if name == "concatenate":
-        return _joined(nodes)
+    if name in ("concatenate", "stack"):
+        return _joined(eqn, nodes)
     if name.startswith("scatter") and isinstance(nodes[-1], DrawnNode):
         zeros = isinstance(first, FilledNode) and first.value == 0
         return nodes[-1].placed(shape) if zeros else None
-    if name in ("mul", "add") and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
-        first, nodes = nodes[1], (nodes[1], first)
-    if name == "sub" and isinstance(nodes[1], DrawnNode) and isinstance(first, FilledNode):
-        negative = nodes[1].times(-1.0, shape)
-        return negative.plus(number(first.value)) if isinstance(negative, DrawnNode) else negative
+    if name in ARITHMETIC:
+        return _with_number(eqn, nodes)
     if not isinstance(first, DrawnNode):
         return None
-    if name in _ARITHMETIC and isinstance(nodes[1], FilledNode):
-        return _ARITHMETIC[name](first, number(nodes[1].value), shape)
     if name == "neg":
         return first.times(-1.0, shape)
     if name == "convert_element_type":
@@ -120,28 +134,52 @@ def _of_draws(eqn: Any, nodes: Sequence[Node]) -> Node | None:
         bounds = zip(eqn.params["start_indices"], eqn.params["limit_indices"], strict=True)
         return first.cut(tuple(bounds))
     if name in ORDERS:
-        return first.rearranged()
+        return first.moved(None).rearranged()
     return None
 
 
-_ARITHMETIC: dict[str, Callable[[DrawnNode, float, Any], Node]] = {
-    "mul": lambda drawn, value, shape: drawn.times(value, shape),
-    "div": lambda drawn, value, shape: drawn.times(1 / value, shape) if value else drawn.plus(0),
-    "add": lambda drawn, value, shape: drawn.plus(value),
-    "sub": lambda drawn, value, shape: drawn.plus(-value),
-}
+def _with_number(eqn: Any, nodes: Sequence[Node]) -> Node | None:
+    """What arithmetic makes of a draw and a number, in either order."""
+    name, shape = eqn.primitive.name, eqn.outvars[0].aval.shape
+    place = 0 if isinstance(nodes[0], DrawnNode) else 1
+    drawn, other = nodes[place], nodes[1 - place]
+    if not isinstance(drawn, DrawnNode) or not isinstance(other, FilledNode):
+        return None
+    if math.prod(eqn.invars[place].aval.shape) != math.prod(shape):
+        return UnknownNode(REPEATED_DRAW, drawn.loops)  # axes of one element are broadcast
+    value = number(other.value)
+    if name == "mul":
+        return drawn.times(value, shape)
+    if name == "div":
+        return drawn.times(1 / value, shape) if place == 0 and value else None
+    if name == "add":
+        return drawn.plus(value)
+    if place == 0:
+        return drawn.plus(-value)
+    negative = drawn.times(-1.0, shape)
+    return negative.plus(value) if isinstance(negative, DrawnNode) else negative
 
 
-def _joined(nodes: Sequence[Node]) -> Node | None:
-    """Draws side by side: of one law they are one draw."""
-    drawn = [node.rearranged() for node in nodes if isinstance(node, DrawnNode)]
+def _joined(eqn: Any, nodes: Sequence[Node]) -> Node | None:
+    """Draws side by side: of one law they are one draw, and layers of one stack keep their fans."""
+    stacks = eqn.primitive.name == "stack"
+    axis = eqn.params["axis" if stacks else "dimension"]
     parts: Parts = frozenset()
-    for node in drawn:
+    drawn = []
+    for node, var in zip(nodes, eqn.invars, strict=True):
+        if isinstance(node, DrawnNode) and stacks:
+            node = node.rearranged({old: (old + (old >= axis),) for old in range(var.aval.ndim)})
+        elif isinstance(node, DrawnNode) and node.uses(axis):
+            node = node.rearranged()
         if not isinstance(node, DrawnNode) or overlap(parts, node.parts):
             return None
         parts |= node.parts
-    joined = {replace(node, parts=parts) for node in drawn if isinstance(node, DrawnNode)}
-    return joined.pop() if len(drawn) == len(nodes) and len(joined) == 1 else None
+        drawn.append(node)
+    known = all(node.frame is not None for node in drawn)
+    places = tuple((node.frame, node.parts) for node in drawn)
+    move = (eqn.primitive.name, axis, places) if known else None
+    joined = {replace(node, parts=parts, frame=()).moved(move) for node in drawn}
+    return joined.pop() if len(joined) == 1 else None
 
 
 def _split(eqn: Any) -> Iterator[Corners]:
@@ -205,5 +243,6 @@ def _moved(drawn: DrawnNode, eqn: Any) -> Node:
     """A draw whose axes an operator gives other places."""
     moves = _MOVES[eqn.primitive.name](eqn)
     if moves is None and eqn.primitive.name == "broadcast_in_dim":
-        return UnknownNode("one draw is repeated over several elements", drawn.loops)
-    return drawn.rearranged(moves)
+        return UnknownNode(REPEATED_DRAW, drawn.loops)
+    move = eqn.primitive.name, eqn.outvars[0].aval.shape, moves and tuple(sorted(moves.items()))
+    return drawn.moved(move).rearranged(moves)

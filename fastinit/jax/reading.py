@@ -20,6 +20,7 @@ from jax.extend.core import Literal
 from fastinit.jax import operators
 from fastinit.jax.nodes import (
     NO_LOOPS,
+    REPEATED_DRAW,
     ComputedNode,
     DrawLaw,
     DrawnNode,
@@ -31,7 +32,7 @@ from fastinit.jax.nodes import (
     own_law,
 )
 from fastinit.jax.primitives import draw_p, mark_p
-from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest
+from fastinit.jax.requests import DeltaOrthogonalRequest, OrthogonalRequest, number
 
 GENERATORS = {"threefry2x32", "rng_bit_generator", "rng_uniform", draw_p.name}
 """Primitives that make random bits of plain integers; others take a key."""
@@ -105,7 +106,7 @@ class _Reader:
         if eqn.primitive is mark_p:
             return [self.marked(eqn, nodes[0])]
         if eqn.primitive is draw_p:
-            return [self.drawn_here(eqn, nodes[0])]
+            return [_repeated(nodes[0]) or self.drawn_here(eqn, nodes[0])]
         if _draws(eqn):
             loops = _all_loops(nodes)
             why = (
@@ -159,6 +160,8 @@ class _Reader:
         if kind is None:
             return None
         key, *others = nodes
+        if repeated := _repeated(key):
+            return repeated
         out = eqn.outvars[0].aval
         bounds = [node.value for node in others if isinstance(node, FilledNode)]
         if len(bounds) != len(others) or not jax.dtypes.issubdtype(out.dtype, np.floating):
@@ -166,14 +169,22 @@ class _Reader:
         loops, dtype = key.loops, np.dtype(out.dtype)
         if kind == "normal" and not bounds:
             return DrawnNode(DrawLaw("normal"), dtype, self.part(), loops=loops)
-        if kind != "normal" and len(bounds) == 2:
-            return DrawnNode(DrawLaw(kind, *map(float, bounds)), dtype, self.part(), loops=loops)  # type: ignore[arg-type]
-        return None
+        if kind == "normal" or len(bounds) != 2:
+            return None
+        low, high = map(number, bounds)
+        if _information(eqn, "arg_names")[1:2] == ("maxval",):  # keywords come by the alphabet
+            low, high = high, low
+        if not low <= high:
+            why = f"it is drawn{self.place(eqn)} between {low:g} and {high:g}, where nothing lies"
+            return UnknownNode(why, loops)
+        return DrawnNode(DrawLaw(kind, low, high), dtype, self.part(), loops=loops)  # type: ignore[arg-type]
 
     def marked(self, eqn: Any, node: Node) -> Node:
         """What a marked array is."""
         request, shape, axes = (eqn.params[key] for key in ("request", "shape", "axes"))
         dtype = np.dtype(eqn.outvars[0].aval.dtype)
+        if isinstance(node, UnknownNode) and node.why == REPEATED_DRAW:
+            return node
         if isinstance(request, OrthogonalRequest | DeltaOrthogonalRequest):
             left = ("scale", "place") if isinstance(request, DeltaOrthogonalRequest) else ("scale",)
             return DrawnNode(None, dtype, self.part(), request, shape, None, left, node.loops)
@@ -201,8 +212,15 @@ def _in_loop(node: Node, loop: int, *, carried: bool) -> Node:
         return node
     if isinstance(node, DrawnNode | UnknownNode):
         return UnknownNode("a draw goes through a loop", node.loops | {loop})
-    inputs = node.inputs if isinstance(node, ComputedNode) else frozenset()
-    return ComputedNode(inputs, node.loops | {loop})
+    computed = node if isinstance(node, ComputedNode) else ComputedNode()
+    return replace(computed, loops=node.loops | {loop})
+
+
+def _repeated(key: Node) -> UnknownNode | None:
+    """What is drawn from keys of which some are equal; None if it is not known that any are."""
+    if isinstance(key, ComputedNode) and key.repeated:
+        return UnknownNode(REPEATED_DRAW, key.loops)
+    return None
 
 
 def _after_loop(node: Node, loop: int, carried: bool, rounds: int) -> Node:
@@ -213,7 +231,7 @@ def _after_loop(node: Node, loop: int, carried: bool, rounds: int) -> Node:
     if carried:
         return UnknownNode("it goes through a loop", outside.loops)
     if loop not in node.loops and rounds != 1:
-        return UnknownNode("one draw is repeated over several elements", outside.loops)
+        return UnknownNode(REPEATED_DRAW, outside.loops)
     return outside.stacked()
 
 
@@ -242,7 +260,8 @@ def _functions() -> dict[tuple[str, str], str]:
     }
     found = {}
     for kind, call in calls.items():
-        eqns = jax.make_jaxpr(call)(jax.random.key(0)).jaxpr.eqns
+        with jax.disable_jit(False):
+            eqns = jax.make_jaxpr(call)(jax.random.key(0)).jaxpr.eqns
         inner = [
             eqn for eqn in eqns if eqn.primitive.name in CALL_PRIMITIVES and _is_key(eqn.invars[0])
         ]
@@ -257,9 +276,14 @@ def _is_key(var: Any) -> bool:
 
 def _identity(eqn: Any) -> tuple[str, str]:
     """The name of the function that an equation calls, and where it is written."""
+    return str(eqn.params.get("name")), str(_information(eqn, "func_src_info"))
+
+
+def _information(eqn: Any, kind: str) -> Any:
+    """What JAX notes of the function that an equation calls, for its own messages."""
     body = next((eqn.params[key] for key in BODIES if key in eqn.params), None)
     information = getattr(getattr(body, "jaxpr", body), "debug_info", None)
-    return str(eqn.params.get("name")), str(getattr(information, "func_src_info", None))
+    return getattr(information, kind, None) or ()
 
 
 def _bodies(eqn: Any) -> Iterator[Any]:

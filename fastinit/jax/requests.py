@@ -2,9 +2,9 @@
 """What an initializer of jax.nn.initializers asks for, as a scheme of fastinit.
 
 A request is made for a shape, and its result may be a part of a larger array afterwards: scanned or
-vmapped layers stack it.  Its scheme then looks at the axes of the request alone, which may
-have been split.  Nothing here
-traces, and nothing knows how a request was noticed; marks.py and initializers.py do.
+vmapped layers stack it.  Its scheme then looks at the axes of the request alone, which may have
+been split.  Nothing here traces or knows how a request was noticed; tracing.py and initializers.py
+do.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ class OrthogonalRequest:
         """As `InitializerRequest` says."""
         stack = _stack(whole, places)
         options: dict[str, Any] = {"batch_axis": _short(stack)} if stack else {}
-        column = places[self.column_axis]
+        (axis,) = _listed(shape, self.column_axis)
+        column = places[axis]
         if len(column) != 1:
             raise ValueError("the columns of a matrix are reshaped, and no scheme does that")
         if column == _last(whole, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from fastinit.versions import installed
 
-OLDEST_JAX = (0, 7)
+OLDEST_JAX = (0, 8)
 """The first version with which tests have passed; 0.10.2 is what they run."""
 
 OLDEST_FLAX = (0, 12)

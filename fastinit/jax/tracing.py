@@ -24,11 +24,10 @@ import jax
 from fastinit.jax.primitives import mark
 from fastinit.jax.requests import own, request_of
 
-PRECISION = "BF16_BF16_F32_X9"
-"""A precision of matrix products that hardly anybody asks for.
+_context = jax.make_user_context(default_value=None)
+"""Is a part of the key under which JAX keeps the programs that it traced.
 
-JAX keeps the programs of functions that it traced before, without marks, and would use them again
-here, or these later.  It keeps them by their settings, of which this is one.
+Without it, JAX would use programs again here that it traced before, without marks, or these later.
 """
 
 
@@ -49,7 +48,7 @@ def traced(function: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
     Raises:
         Exception: what the function raises.
     """
-    with _marking(), jax.default_matmul_precision(PRECISION):
+    with _marking(), _context("fastinit"), jax.disable_jit(False):
         program, tree = jax.make_jaxpr(function, return_shape=True)(*args)
     return Traced(program, tree)
 

@@ -291,6 +291,27 @@ def test_random_state_is_what_the_model_has():
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
+def test_arrays_that_nnx_loses_in_a_traced_constructor_are_an_error():
+    class Tables(nnx.Module):
+        def __init__(self, kept):
+            self.table = kept(jnp.arange(4.0) + 1)
+
+    class Two(nnx.Module):
+        def __init__(self, kept):
+            self.tables = nnx.List([Tables(kept)])
+
+    for call in (lambda make: fj.nnx.init(make, seed=0), fj.nnx.plan):
+        with pytest.raises(fi.errors.ModuleError, match=r"mark them by nnx\.data") as caught:
+            call(lambda: Two(lambda array: array))
+        assert list(caught.value.problems) == ["tables/0/table"]
+    model = Two(lambda array: array)
+    with pytest.raises(ValueError, match="'tables/0/table' with shape None"):
+        fj.nnx.update(model, lambda: Two(lambda array: array), seed=0, only=...)
+    for kept in (nnx.data, nnx.Variable):
+        made = fj.nnx.init(lambda kept=kept: Two(kept), seed=0)
+        np.testing.assert_array_equal(made.tables[0].table[...], np.arange(4.0) + 1)
+
+
 def test_update_draws_parameters_and_keeps_all_else():
     def make():
         layers = [nnx.BatchNorm(8, rngs=nnx.Rngs(0)), nnx.Linear(8, 16, rngs=nnx.Rngs(0))]
@@ -307,6 +328,15 @@ def test_update_draws_parameters_and_keeps_all_else():
     jax.tree.map(np.testing.assert_array_equal, plain(nnx.state(model, nnx.Not(nnx.Param))), before)
 
 
+def test_update_draws_in_the_dtype_of_the_model():
+    def make(dtype):
+        return nnx.Linear(4, 8, rngs=nnx.Rngs(0), param_dtype=dtype)
+
+    model = fj.nnx.update(make(jnp.float32), lambda: make(jnp.bfloat16), seed=5)
+    expected = fi.array((4, 8), fi.lecun_normal(layout="jax"), seed=5, name="kernel")
+    np.testing.assert_array_equal(model.kernel[...], expected)
+
+
 def test_update_without_a_function_needs_rules_or_schemes():
     model = nnx.Linear(4, 8, rngs=nnx.Rngs(0), param_dtype=jnp.bfloat16)
     with pytest.raises(fi.errors.ModuleError, match="'kernel': it is in a tree without a function"):
@@ -317,8 +347,10 @@ def test_update_without_a_function_needs_rules_or_schemes():
     assert float(model.bias[...].mean()) == 1
 
 
-def test_update_refuses_the_function_of_another_model():
+def test_update_refuses_the_function_of_another_model_and_a_choice_of_nothing():
     model = nnx.Linear(4, 8, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"only=.*BatchStat.* chooses no variable of the model"):
+        fj.nnx.update(model, seed=0, only=nnx.BatchStat, schemes="normal")
     with pytest.raises(ValueError, match=r"makes 'bias' with shape \(9,\), but the model has"):
         fj.nnx.update(model, lambda: nnx.Linear(4, 9, rngs=nnx.Rngs(0)), seed=0)
 

@@ -132,6 +132,9 @@ def test_mistakes():
     init = fj.initializers
     mistakes = [
         (lambda: init.he_normal()(3, SHAPE), TypeError, "key is 3: need a key"),
+        (lambda: init.normal()(np.ones(2), SHAPE), TypeError, "need a key, such as"),
+        (lambda: init.normal()(jax.random.split(KEY), SHAPE), TypeError, r"shape \(2,\): need one"),
+        (lambda: init.orthogonal(column_axis=5)(KEY, SHAPE), ValueError, "has no axis 5"),
         (lambda: init.he_normal()(KEY, (3,)), ValueError, r"shape \(3,\) has no axis -2"),
         (lambda: init.he_normal()(KEY, (3, -1)), ValueError, "-1"),
         (lambda: init.normal("a"), TypeError, "need a number, not 'a'"),

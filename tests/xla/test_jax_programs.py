@@ -17,6 +17,7 @@ pytestmark = pytest.mark.frameworks
 jax = pytest.importorskip("jax")
 
 import fastinit.jax as fj  # noqa: E402 - only where JAX is
+from fastinit.jax import reading  # noqa: E402
 
 jnp, inits, random = jax.numpy, jax.nn.initializers, jax.random
 KEY = random.key(0)
@@ -132,75 +133,20 @@ def test_a_draw_may_pass_through_functions_casts_and_moves():
     assert {half.scheme.distribution((4, 4)) for half in halves} == {joined.distribution((16, 3))}
 
 
+def test_a_partial_function_of_jax_is_a_function():
+    partial = jax.tree_util.Partial(lambda std, key: {"w": std * random.normal(key, (3,))})
+    with pytest.raises(ModuleError, match="JAX's mul"):
+        fj.plan(partial, 2.0, KEY)
+    assert str(
+        fj.plan(jax.tree_util.Partial(lambda key: {"w": random.normal(key)}), KEY)["w"].scheme
+    ) == ("normal()")
+
+
 def test_a_function_that_was_compiled_before_is_read_all_the_same():
     compiled = jax.jit(lambda key: inits.lecun_normal()(key, (8, 1000)))
     before = compiled(KEY)
     assert str(scheme_of(compiled, KEY)) == "lecun_normal(layout='jax')"
     np.testing.assert_array_equal(compiled(KEY), before)
-
-
-# --- stacks -------------------------------------------------------------------------------------
-
-
-def stacked_by_scan(init, shape):
-    return lambda key: jax.lax.scan(lambda c, k: (c, init(k, shape)), 0, random.split(key, 5))[1]
-
-
-def stacked_by_carry(init, shape):
-    def body(key, _):
-        key, own = random.split(key)
-        return key, init(own, shape)
-
-    return lambda key: jax.lax.scan(body, key, None, 5)[1]
-
-
-def stacked_by_vmap(init, shape):
-    return lambda key: jax.vmap(lambda k: init(k, shape))(random.split(key, 5))
-
-
-def stacked_inside(init, shape):
-    def stacked(key):
-        return jax.vmap(lambda k: init(k, shape), out_axes=1)(random.split(key, 5))
-
-    return stacked
-
-
-def stacked_twice(init, shape):
-    return lambda key: jax.vmap(stacked_by_scan(init, shape))(random.split(key, 2))
-
-
-STACKS = [stacked_by_scan, stacked_by_carry, stacked_by_vmap, stacked_inside, stacked_twice]
-
-
-@pytest.mark.parametrize("stack", STACKS)
-@pytest.mark.parametrize("name", ["lecun_normal", "glorot_uniform", "orthogonal"])
-def test_the_layers_of_a_stack_have_the_fans_of_one_layer(stack, name):
-    function, shape = stack(getattr(inits, name)(), (24, 40)), (24, 40)
-    whole = jax.eval_shape(function, KEY).shape
-    scheme = scheme_of(function, KEY)
-    alone = getattr(fi.schemes, name)(layout="jax")
-    if name == "orthogonal":
-        made = np.asarray(fj.init(function, KEY, seed=3), "float64")
-        layers = np.moveaxis(made, 1, 0) if stack is stacked_inside else made.reshape(-1, 24, 40)
-        for layer in layers:
-            np.testing.assert_allclose(layer @ layer.T, np.eye(24), atol=1e-5)
-        assert len({layer.tobytes() for layer in layers}) == len(layers)
-    else:
-        assert scheme.distribution(whole) == alone.distribution(shape)
-
-
-def test_rows_of_one_key_are_refused():
-    """JAX would give all layers the same values."""
-    init = inits.normal()
-    repeated = [
-        lambda key: jax.lax.scan(lambda c, _: (c, init(key, (3,))), 0, None, 5)[1],
-        lambda key: jax.vmap(lambda _: init(key, (3,)), out_axes=0, axis_size=5)(jnp.zeros(5)),
-        lambda key: jnp.tile(init(key, (1, 3)), (2, 1)),
-        lambda key: jnp.concatenate([init(key, (3,))[:2]] * 2),
-    ]
-    for function in repeated:
-        with pytest.raises(ModuleError):
-            fj.init(function, KEY, seed=0)
 
 
 # --- what is not understood ---------------------------------------------------------------------
@@ -214,6 +160,7 @@ def norm_of(key):
 NOT_UNDERSTOOD = [
     (norm_of, r"computed from a draw by JAX's \w+ \(test_jax_programs.py:\d+ in norm_of\)"),
     (lambda k: random.gamma(k, 2.0, (3,)), "by a function of jax.random that no scheme"),
+    (lambda k: random.gumbel(k, (3,)), "JAX's log"),
     (lambda k: random.bernoulli(k, 0.5, (3,)).astype(float), "no scheme"),
     (lambda k: random.normal(k, (3,)) + random.normal(k, (3,)), "JAX's add"),
     (
@@ -228,6 +175,11 @@ NOT_UNDERSTOOD = [
     (lambda k: inits.orthogonal()(k, (4, 4)).reshape(2, 8), "cut or reshaped"),
     (lambda k: inits.orthogonal()(k, (4, 4)).reshape(4, 2, 2), "columns of a matrix"),
     (lambda k: random.normal(k, (3,)) * jnp.arange(3.0), "JAX's mul"),
+    (lambda k: random.normal(k, (3,)) / 0, "JAX's div"),
+    (lambda k: 1 / random.normal(k, (3,)), "JAX's div"),
+    (lambda k: random.normal(k, (3,)) * jnp.inf, "inf"),
+    (lambda k: random.uniform(k, (3,), minval=2), "between 2 and 1, where nothing lies"),
+    (lambda k: random.truncated_normal(k, 2, -2, (3,)), "between 2 and -2, where nothing lies"),
     (lambda k: jax.lax.cond(k[0] > 0, lambda: random.normal(k, (3,)), lambda: jnp.zeros(3)), "no"),
     (
         lambda k: jax.lax.fori_loop(0, 3, lambda i, x: x + random.normal(k, (3,)), jnp.zeros(3)),
@@ -260,17 +212,85 @@ def test_arrays_that_share_values_are_an_error_unless_they_are_one_array():
         w = random.normal(key, (4, 4))
         return {"a": w, "b": 2 * w}
 
-    def overlapping(key):
-        w = random.normal(key, (4, 4))
-        return {"a": w[:3], "b": w[2:]}
+    def pair(one, other):
+        def both(key):
+            w, v = (random.normal(each, (4, 4)) for each in random.split(key))
+            return {"a": one(w, v), "b": other(w, v)}
 
+        return both
+
+    def from_loop(key):
+        def body(carry, key):
+            w = random.normal(key, (4, 4))
+            return carry, (w, w[:2])
+
+        whole, cut = jax.lax.scan(body, 0, random.split(key, 5))[1]
+        return {"a": whole[3:], "b": cut}
+
+    overlapping = [
+        pair(lambda w, v: w[:3], lambda w, v: w[2:]),
+        pair(lambda w, v: w[:2], lambda w, v: w.T[2:]),
+        pair(lambda w, v: w[:2], lambda w, v: w[::-1][2:]),
+        pair(lambda w, v: w[:2], lambda w, v: w.reshape(16)[8:]),
+        pair(lambda w, v: w[2:], lambda w, v: w[:, None][2:]),
+        pair(lambda w, v: v[:2], lambda w, v: jnp.concatenate([w, v])[4:]),
+        pair(lambda w, v: jnp.concatenate([v, w])[:4], lambda w, v: jnp.concatenate([w, v])[4:]),
+        pair(lambda w, v: w[:2][1:], lambda w, v: w[1:3]),
+        from_loop,
+    ]
     made = fj.init(tied, KEY, seed=0)
     np.testing.assert_array_equal(made["a"], fi.array((4, 4), fi.normal(), seed=0, name="a"))
     np.testing.assert_array_equal(made["a"], made["b"])
     assert [tensor.name for tensor in fj.plan(tied, KEY)] == ["a"]
-    for function in (scaled, overlapping):
+    for function in (scaled, *overlapping):
         with pytest.raises(ModuleError, match="it has values of 'a'"):
             fj.init(function, KEY, seed=0)
+    apart = [
+        pair(lambda w, v: w.T[:2], lambda w, v: w.T[2:]),
+        pair(lambda w, v: w[:2][1:], lambda w, v: w[2:]),
+        pair(lambda w, v: jnp.concatenate([w, v])[:3], lambda w, v: jnp.concatenate([w, v])[3:]),
+    ]
+    for function in apart:
+        assert [str(tensor.scheme) for tensor in fj.plan(function, KEY)] == ["normal()"] * 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"rules": {"a": "ones()"}},
+        {"rules": {"b": "ones()"}},
+        {"rules": {"b": "ones()"}, "schemes": "zeros()"},
+        {"schemes": "normal(0.02)"},
+        {"schemes": {"a": None, "b": "ones()"}},
+    ],
+    ids=str,
+)
+def test_one_array_of_two_names_has_one_scheme(given):
+    """Biases that are one array of zeros are no tie: nothing was drawn."""
+
+    def twice(key):
+        norm, zeros = norm_of(key), jnp.zeros(3)
+        w = random.normal(key, (4, 4))
+        return {"a": w, "b": w, "c": {"a": norm, "b": norm}, "d": zeros, "e": zeros}
+
+    rules = given.get("rules", {}) | {"c/b": "normal(3)", "d": "constant(5)"}
+    schemes = given.get("schemes")
+    made = fj.init(twice, KEY, seed=0, rules=rules, schemes=schemes and _spread(schemes))
+    expected = fi.normal(0.02) if schemes == "normal(0.02)" else fi.ones()
+    np.testing.assert_array_equal(made["a"], fi.array((4, 4), expected, seed=0, name="a"))
+    assert made["a"] is made["b"]
+    assert made["c"]["a"] is made["c"]["b"]
+    np.testing.assert_array_equal(
+        made["c"]["a"], fi.array((4, 4), fi.normal(3), seed=0, name="c/a")
+    )
+    assert float(made["d"][0]) == 5
+    assert float(made["e"][0]) == 0
+
+
+def _spread(schemes):
+    """Schemes of `a` and `b` alone."""
+    pair = schemes if isinstance(schemes, dict) else {"a": schemes, "b": schemes}
+    return pair | dict.fromkeys("cde")
 
 
 def test_all_problems_are_listed_up_to_a_limit():
@@ -284,6 +304,16 @@ def test_all_problems_are_listed_up_to_a_limit():
 
 
 # --- how it is read ----------------------------------------------------------------------------
+
+
+def test_programs_are_read_where_nothing_is_compiled():
+    def model(key):
+        return inits.he_normal()(key, (3, 4))
+
+    reading._functions.cache_clear()  # as in a process that never compiles
+    with jax.disable_jit():
+        assert str(scheme_of(model, KEY)) == "he_normal(layout='jax')"
+    assert str(scheme_of(model, KEY)) == "he_normal(layout='jax')"
 
 
 def test_recording_ends_with_the_call_and_other_threads_do_not_see_it():

@@ -36,7 +36,7 @@ def test_fastinit_does_not_import_jax():
 @pytest.mark.parametrize(
     ("hidden", "imported", "says"),
     [
-        ("jax", "fastinit.jax", "fastinit.jax needs JAX 0.7 or newer, which is not installed: pip"),
+        ("jax", "fastinit.jax", "fastinit.jax needs JAX 0.8 or newer, which is not installed: pip"),
         ("flax", "fastinit.jax.nnx", "fastinit.jax.nnx needs Flax 0.12 or newer, which is not"),
     ],
 )
@@ -104,6 +104,16 @@ def test_what_a_card_cannot_draw_comes_from_the_cpu(driver):
 
     made = fj.array((9, 8), fi.orthogonal(), seed=0, name="w")
     np.testing.assert_array_equal(made, fi.array((9, 8), fi.orthogonal(), seed=0, name="w"))
+    assert not driver.launches
+
+
+def test_what_belongs_in_the_hosts_memory_comes_from_the_cpu(driver, jax):
+    import fastinit.jax as fj
+
+    pinned = jax.sharding.SingleDeviceSharding(jax.devices()[0], memory_kind="pinned_host")
+    made = fj.array((9, 8), fi.normal(), seed=0, name="w", sharding=pinned)
+    assert made.sharding == pinned
+    np.testing.assert_array_equal(made, fi.array((9, 8), fi.normal(), seed=0, name="w"))
     assert not driver.launches
 
 

@@ -50,6 +50,21 @@ def test_what_depends_on_no_draw_is_computed():
     )
 
 
+def test_products_of_matrices_are_computed_as_by_the_function():
+    """Rotary tables are such products; the way in which programs are traced must not reach them."""
+
+    def state(key):
+        angles = jnp.einsum("i,j->ij", jnp.arange(5.0), jnp.linspace(0.3, 0.7, 3))
+        return {"angles": angles @ angles.T, "w": random.normal(key, (2,))}
+
+    made, expected = fj.init(state, KEY, seed=0), jax.jit(state)(KEY)
+    np.testing.assert_array_equal(made["angles"], expected["angles"])
+    np.testing.assert_array_equal(
+        fi.array((5, 5), fj.plan(state, KEY)["angles"].scheme, seed=0, name="angles"),
+        expected["angles"],
+    )
+
+
 def test_a_long_table_needs_a_rule_in_a_plan():
     def table(key):
         return {"t": jnp.sin(jnp.arange(9999.0))}
@@ -139,8 +154,23 @@ def test_arguments_are_checked_before_anything_is_allocated(monkeypatch):
         (lambda: fj.init(model, KEY, seed=0.5), TypeError, "seed"),
         (lambda: fj.init(model, KEY, seed=0, dtype="int8"), ValueError, "dtype"),
         (lambda: fj.init(model, KEY, seed=0, dtype="float64"), ValueError, "jax_enable_x64"),
+        (
+            lambda: fj.init({"w": np.zeros(3)}, seed=0, schemes="normal"),
+            ValueError,
+            "dtype 'float64' of 'w' needs JAX's 64-bit mode",
+        ),
         (lambda: fj.init(model, KEY, seed=0, threads=0), ValueError, "threads"),
         (lambda: fj.init(model, KEY, seed=0, prefix=3), TypeError, "prefix is 3"),
+        (
+            lambda: fj.init(model, KEY, seed=0, schemes=fi.normal(1e36), dtype="float16"),
+            ValueError,
+            "'w': normal can reach 6.4e",
+        ),
+        (
+            lambda: fj.init(model, KEY, seed=0, schemes=fi.he_normal()),
+            ValueError,
+            r"'w' by he_normal\(\): shape \(3,\) has no fans",
+        ),
         (lambda: fj.init(model, KEY, seed=0, shardings="x"), TypeError, "sharding is a str"),
         (lambda: fj.init({"w": 3}, seed=0), TypeError, "'w' is a int"),
         (lambda: fj.init({"w": jnp.zeros(3)}, KEY, seed=0), TypeError, "1 arguments"),
@@ -180,6 +210,16 @@ def test_arrays_can_be_trained_and_donated():
     np.testing.assert_array_equal(slope["w"], 2 * expected)
     doubled = jax.jit(lambda x: 2 * x, donate_argnums=0)(made["w"])
     np.testing.assert_array_equal(doubled, 2 * expected)
+
+
+def test_no_array_moves_without_being_told_to():
+    def model(key):
+        return {"w": inits.he_normal()(key, (3, 4)), "table": jnp.arange(3.0) * 2}
+
+    with jax.transfer_guard("disallow"):
+        made = fj.init(model, KEY, seed=0)
+    expected = fi.array((3, 4), fi.he_normal(layout="jax"), seed=0, name="w")
+    np.testing.assert_array_equal(made["w"], expected)
 
 
 def test_the_default_device_is_used():
