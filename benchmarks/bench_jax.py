@@ -23,7 +23,7 @@ import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
+from new_memory import pages_of
 from saving import save
 
 import fastinit as fi
@@ -89,16 +89,6 @@ def candidates(model: nn.Module) -> tuple[dict[str, Callable[[], object]], int]:
     calls = {"fi.array": weights, "fj.init": ours, "flax": theirs}
     calls |= {"flax, compiled": theirs_compiled, "trace": trace}
     return calls, plan.size("float32")
-
-
-def pages_of(size: int) -> Callable[[str], object]:
-    """Touches and frees so many bytes, and waits for the threads of others."""
-
-    def before(name: str) -> None:
-        np.ones(size, np.uint8)
-        measure.asleep()
-
-    return before
 
 
 def main() -> None:

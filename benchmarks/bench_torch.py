@@ -18,8 +18,8 @@ import argparse
 import statistics
 from collections.abc import Callable
 
-import numpy as np
 import torch
+from new_memory import pages_of
 from saving import save
 from torch import nn
 
@@ -82,16 +82,6 @@ def stack_calls(make: Callable[[], nn.Module]) -> tuple[dict[str, Callable[[], o
 
     size = sum(parameter.numel() * parameter.itemsize for parameter in recorded.parameters())
     return {"fi.array": weights, "deferred, materialize": materialised, "torch": make}, size
-
-
-def pages_of(size: int) -> Callable[[str], object]:
-    """Touches and frees so many bytes, and waits for the threads of others."""
-
-    def before(name: str) -> None:
-        np.ones(size, np.uint8)
-        measure.asleep()
-
-    return before
 
 
 def small_calls(times: int) -> dict[str, Callable[[], object]]:

@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 import transformers
-from bench_torch import pages_of
+from new_memory import pages_of
 from saving import save
 
 import fastinit as fi

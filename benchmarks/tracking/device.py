@@ -163,7 +163,7 @@ def loop_length(text: str) -> int:
     """The shortest way once round the innermost loop with the widest stores, in instructions.
 
     Raises:
-        TrackingError: there is no such loop.
+        TrackingError: the kernel has no such loop.
     """
     code, targets = _parsed(text)
     widths = [WIDTHS.get(name, 0) for _, name, _ in code]

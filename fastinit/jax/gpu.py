@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from fastinit import cuda
+from fastinit.cuda.arrays import dense_strides
 from fastinit.memory.regions import Region
 from fastinit.values.samplers import Sampler
 
@@ -43,7 +44,7 @@ def drawn(source: Sampler, part: Region, sharding: Any) -> jax.Array:
         memory = cuda.DeviceArray(
             pointer=block.unsafe_buffer_pointer(),
             shape=block.shape,
-            strides=_strides(block.shape, source.dtype.size),
+            strides=dense_strides(block.shape, source.dtype.size),
             device=_ordinal(shard.device),
             stream=0,
         )
@@ -67,11 +68,3 @@ def _devices(sharding: Any) -> list[Any]:
 def _ordinal(device: Any) -> int:
     """The number by which CUDA knows a device."""
     return int(device.local_hardware_id)
-
-
-def _strides(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-    strides, step = [], size
-    for dim in reversed(shape):
-        strides.append(step)
-        step *= max(dim, 1)
-    return tuple(strides[::-1])
