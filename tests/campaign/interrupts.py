@@ -188,6 +188,7 @@ def ignored(count: int) -> Iterator[Point]:
 IGNORING = """
 import os, signal, sys
 signal.signal(int(sys.argv[1]), signal.SIG_IGN)
+os.write(1, b"ignored\n")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -199,7 +200,8 @@ def _ignored(scene: Scene, number: signal.Signals, count: int) -> Point:
         scene.prepare(place)
         line = [sys.executable, "-ISc", IGNORING, str(int(number)), *scene.line(place)]
         process = processes.start(line)
-        time.sleep(0.2)  # the shell would have done so before the command exists
+        assert process.stdout is not None
+        process.stdout.readline()  # nohup ignores the signal before the command exists
         while process.poll() is None:
             process.send_signal(number)
             time.sleep(0.05)
