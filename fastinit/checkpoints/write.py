@@ -122,7 +122,7 @@ def write(
             import a module.
         engine: who draws: None for threads of this process; "local" for processes of this machine;
             "ray", "dask" or "mpi" for machines that share `folder`; a `distributed.Client`, or any
-            `fastinit.engines.Engine`.  The bytes are the same.  docs/engines.md says more.
+            `fastinit.engines.Engine`.  The bytes are the same.  docs/howto/engines.md says more.
         workers: number of workers that the engine starts, >= 1; `threads` is then per worker.
         address: of a Ray or Dask cluster that is there already.
 

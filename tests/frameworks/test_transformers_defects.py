@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What transformers itself loses or does not mean, in the versions that docs/transformers.md names.
+"""What transformers itself loses or does not mean, in the versions that docs/howto/transformers.md names.
 
 docs/defects.md lists it.  A test that fails shows that transformers mended something.
 """
