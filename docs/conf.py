@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "extensions")]
@@ -70,6 +71,8 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Source"]
 napoleon_use_rtype = False
 
+smartquotes = False  # `--option` is no dash
+
 # Anchors are those of a Git host; `$` is a dollar.
 myst_heading_anchors = 4
 myst_enable_extensions = ["strikethrough"]
@@ -82,3 +85,13 @@ html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 pygments_style = "default"
+
+
+def escape_asterisks(app: Any, context: Any, lines: list[str]) -> None:
+    """The help of a command is plain text; a pattern such as '*.weight' is no emphasis."""
+    lines[:] = [line.replace("*", r"\*") for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Connect what is done to the command line's help."""
+    app.connect("sphinx-click-process-description", escape_asterisks)
