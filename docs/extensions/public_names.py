@@ -24,12 +24,12 @@ def kind_of(thing: object) -> str:
 
 def described(module: str, name: str, thing: object, same_as: str) -> list[str]:
     """The lines of reStructuredText that describe a public name."""
-    kind, full = kind_of(thing), f"{module}.{name}"
+    kind = kind_of(thing)
     if same_as:
-        target = [f".. py:{kind}:: {full}", "   :no-typesetting:", ""]
-        return [*target, f"- `{name} <{same_as}.{name}>`", ""]
+        options = [f"   :module: {module}", "   :no-typesetting:", ""]
+        return [f".. py:{kind}:: {name}", *options, f"- `{name} <{same_as}.{name}>`", ""]
     members = ["   :members:"] if inspect.isclass(thing) else []
-    return [f".. auto{kind}:: {full}", *members, ""]
+    return [f".. auto{kind}:: {module}.{name}", *members, ""]
 
 
 class Names(SphinxDirective):
