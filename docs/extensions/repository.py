@@ -15,7 +15,7 @@ from typing import Any
 DOCS = Path(__file__).parents[1].resolve()
 ROOT = DOCS.parent
 PAGES = {
-    "README.md": "index",
+    "README.md": "project/readme",
     "CHANGELOG.md": "project/changelog",
     "CONTRIBUTING.md": "project/contributing",
     "benchmarks/README.md": "project/benchmarks",
@@ -27,7 +27,10 @@ LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^):#\s]+)(?P<anchor>#[^)
 
 
 def on_the_site(link: re.Match[str], folder: Path) -> str:
-    """A link of a file in `folder`, for a page of the site; only its text if there is no page."""
+    """A link of a file in `folder`, for a page of the site; only its text if there is no page.
+
+    A link whose text is the name of the file has the title of the page or section instead.
+    """
     file = (folder / link["target"]).resolve()
     place = os.path.relpath(file, ROOT)
     if place in PAGES:
@@ -36,7 +39,8 @@ def on_the_site(link: re.Match[str], folder: Path) -> str:
         target = f"/{os.path.relpath(file, DOCS)}"
     else:
         return link["text"]
-    return f"[{link['text']}]({target}{link['anchor'] or ''})"
+    text = "" if link["text"] == file.name else link["text"]  # MyST then writes the title
+    return f"[{text}]({target}{link['anchor'] or ''})"
 
 
 def read(app: Any, name: str, source: list[str]) -> None:
@@ -44,7 +48,7 @@ def read(app: Any, name: str, source: list[str]) -> None:
     if app.env.doc2path(name).suffix != ".md":
         return
     text, folder = source[0], (DOCS / name).parent
-    shown = next((file for file, page in PAGES.items() if page == name != "index"), None)
+    shown = next((file for file, page in PAGES.items() if page == name), None)
     if shown:
         app.env.note_dependency(str(ROOT / shown))
         text, folder = (ROOT / shown).read_text("utf-8"), (ROOT / shown).parent
