@@ -143,9 +143,8 @@ def public_names() -> list[str]:
         except ImportError:
             continue
         extra = ["open"] if name == "fastinit" else []
-        for key in [*module.__all__, *extra]:
-            if not inspect.ismodule(getattr(module, key)):
-                names.append(f"{name}.{key}")
+        keys = [*module.__all__, *extra]
+        names += [f"{name}.{key}" for key in keys if not inspect.ismodule(getattr(module, key))]
     return names
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Sphinx's settings for the site: `sphinx-build -W --keep-going -b html docs build/site`.
 
-What the pages say is in the pages; what Sphinx lacks for them is in `extensions/`.  A framework that is not
-installed only leaves out the page of its room.
+What the pages say is in the pages; what Sphinx lacks for them is in `extensions/`.  Where a
+framework is not installed, the page of its room is left out.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ exclude_patterns = ["extensions", *(f"reference/{page}.rst" for page in MISSING)
 if MISSING:
     suppress_warnings = ["toc.excluded", "myst.xref_missing", "ref.doc"]
 
-# Docstrings name things in single backquotes: a link where there is such a thing, and code elsewhere.
+# Docstrings name things in single backquotes: a link where there is such a thing, else code.
 default_role = "py:obj"
 add_module_names = False
 python_use_unqualified_type_names = True

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The directive `names`: every public name of a module, each in full where it is defined.
 
-Names of `fastinit` that `fastinit.schemes` has too are described there; here they are a list of links.
+Names of `fastinit` that `fastinit.schemes` has too are described there; the page of `fastinit` has
+links to them.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def described(module: str, name: str, thing: object, same_as: str) -> list[str]:
 class Names(SphinxDirective):
     """``.. names:: fastinit.schemes``: the names of its content or, without, those of ``__all__``.
 
-    ``:same-as: fastinit.schemes`` makes links to the descriptions there.  Modules have pages, and are
-    left out.
+    ``:same-as: fastinit.schemes`` makes links to the descriptions there.  Modules are left out,
+    because they have pages.
     """
 
     required_arguments = 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Links of the pages, which are relative files as on a Git host, lead somewhere on the site too.
 
-A file outside `docs/` that readers need is a page in `project/`, which on a Git host is one link to the
-file and on the site is the file.  What a link is about is not known here.
+A file outside `docs/` that readers need is a page in `project/`, which on a Git host is one link to
+the file and on the site is the file.  What a link is about is not known here.
 """
 
 from __future__ import annotations
