@@ -26,10 +26,15 @@ PAGES = {
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^):#\s]+)(?P<anchor>#[^)]*)?\)")
 
 
+def title(page: Path) -> str:
+    """The first heading of a page."""
+    return page.read_text("utf-8").partition("# ")[2].partition("\n")[0]
+
+
 def on_the_site(link: re.Match[str], folder: Path) -> str:
     """A link of a file in `folder`, for a page of the site; only its text if there is no page.
 
-    A link whose text is the name of the file has the title of the page or section instead.
+    A link whose text is the name of the file has the title of its page instead.
     """
     file = (folder / link["target"]).resolve()
     place = os.path.relpath(file, ROOT)
@@ -39,7 +44,8 @@ def on_the_site(link: re.Match[str], folder: Path) -> str:
         target = f"/{os.path.relpath(file, DOCS)}"
     else:
         return link["text"]
-    text = "" if link["text"] == file.name else link["text"]  # MyST then writes the title
+    named = link["text"] == file.name and file.suffix == ".md"
+    text = title(file) if named else link["text"]
     return f"[{text}]({target}{link['anchor'] or ''})"
 
 
