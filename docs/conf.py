@@ -72,9 +72,9 @@ napoleon_use_rtype = False
 
 smartquotes = False  # `--option` is no dash
 
-# Anchors are those of a Git host; `$` is a dollar.
+# Anchors and formulas are written as for a Git host.
 myst_heading_anchors = 4
-myst_enable_extensions = ["strikethrough"]
+myst_enable_extensions = ["dollarmath", "strikethrough"]
 
 html_theme = "furo"
 html_title = "fastinit"
