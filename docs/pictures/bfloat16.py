@@ -65,7 +65,7 @@ LIBRARIES: dict[str, tuple[Callable[[int], Values], str, str]] = {
 
 
 def numbers() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The numbers of bfloat16 from -NEAR to NEAR, and the probability of the values that round to each."""
+    """The numbers of bfloat16 from -NEAR to NEAR, and their probabilities."""
     bits = np.arange(np.array(NEAR, bfloat16).view("u2") + 2, dtype="u2")
     positive = bits.view(bfloat16).astype("f8")
     both = np.concatenate((-positive[:0:-1], positive))

@@ -4,10 +4,10 @@
     python docs/pictures/he_figure_3.py [--seeds 3] [--epochs 40] [--adam] [--toy]
         [--out docs/figures/he_figure_3.png]
 
-Needs torch, scikit-learn (which ships the digits), scipy and matplotlib.  Plain networks of 22 and of
-30 layers are trained from He's and from Xavier's weights.  As in the paper: ReLU, zero biases, normal
-weights, stochastic gradient descent with momentum 0.9.  Unlike it: linear layers of 128 on handwritten
-digits of 8 x 8 pixels, where the paper has convolutions on ImageNet.
+Needs torch, scikit-learn (which ships the digits), scipy and matplotlib.  Plain networks of 22 and
+of 30 layers are trained from He's and from Xavier's weights.  As in the paper: ReLU, zero biases,
+normal weights, stochastic gradient descent with momentum 0.9.  Unlike it: linear layers of 128 on
+handwritten digits of 8 x 8 pixels, where the paper has convolutions on ImageNet.
 
 Source: He, Zhang, Ren, Sun (2015), "Delving deep into rectifiers", section 2.2, arXiv:1502.01852.
 """
@@ -86,7 +86,7 @@ def error(model: nn.Module, data: Digits) -> float:
 
 
 def started(errors: Errors) -> list[int | None]:
-    """For each seed: the first epoch after which the error stays below half of what chance gives."""
+    """For each seed: the epoch after which the error stays below half of chance, if there is one."""
     above = errors >= CHANCE / 2
     last = [int(np.flatnonzero(row)[-1]) for row in above]
     return [epoch + 1 if epoch + 1 < errors.shape[1] else None for epoch in last]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Training on real data: do models learn alike when torch and when fastinit initialises them?
 
-    python docs/pictures/training.py [--seeds 3] [--epochs 20] [--out docs/figures/training.png] [--toy]
+    python docs/pictures/training.py [--seeds 3] [--epochs 20] [--toy]
+        [--out docs/figures/training.png]
 
 Needs torch, scikit-learn (which ships the digits), scipy and matplotlib.  A small convolutional
 network and a small transformer are trained from torch's own constructors and from fastinit, which

@@ -3,8 +3,8 @@
 
     python docs/pictures/variance.py [--toy] [--out docs/figures/variance.png]
 
-Needs torch and matplotlib.  Plain networks of equal layers, with tanh and with ReLU, are initialised
-in five ways; `fastinit.torch.propagation` measures one forward and one backward pass.
+Needs torch and matplotlib.  Plain networks of equal layers, with tanh and with ReLU, are
+initialised in five ways; `fastinit.torch.propagation` measures a forward and a backward pass.
 """
 
 from __future__ import annotations
@@ -59,34 +59,22 @@ def variances(
     return [s.activation.variance for s in signals], [s.gradient.variance for s in signals]
 
 
-LABELS = {
-    ("tanh", "activations"): {
-        "He": (30, 8),
-        "Xavier = LeCun": (20, 3e-4),
-        "small random": (9, 1e-9),
-    },
-    ("ReLU", "activations"): {
-        "He": (30, 20),
-        "Xavier = LeCun": (19, 3e-4),
-        "small random": (9, 1e-13),
-    },
-    ("tanh", "gradients"): {
-        "He": (30, 300),
-        "Xavier = LeCun": (12, 1e-3),
-        "small random": (16, 1e-9),
-    },
-    ("ReLU", "gradients"): {
-        "He": (25, 20),
-        "Xavier = LeCun": (2, 1e-5),
-        "small random": (18, 1e-13),
-    },
+NAMES = {
+    "He": style.VERMILION,
+    "Xavier = LeCun": style.BLUE,  # in layers that have as many inputs as outputs
+    "small random": style.PURPLE,
 }
-"""Where the names of the lines stand: layer and variance of their left ends."""
+PLACES = {
+    ("tanh", "activations"): ((30, 8), (20, 3e-4), (9, 1e-9)),
+    ("ReLU", "activations"): ((30, 20), (19, 3e-4), (9, 1e-13)),
+    ("tanh", "gradients"): ((30, 300), (12, 1e-3), (16, 1e-9)),
+    ("ReLU", "gradients"): ((25, 20), (2, 1e-5), (18, 1e-13)),
+}
+"""Where the left ends of the names stand in each panel: layer and variance."""
 
 
 def draw_panel(axes: Any, key: tuple[str, str], values: dict[str, list[float]]) -> None:
     """The lines of one panel; zeros, which have no place on a logarithmic axis, lie at its end."""
-    color = {line.name: line.color for line in LINES}
     for line in LINES:
         layers = range(1, len(values[line.name]) + 1)
         zeros = [layer for layer in layers if values[line.name][layer - 1] == 0]
@@ -95,8 +83,8 @@ def draw_panel(axes: Any, key: tuple[str, str], values: dict[str, list[float]]) 
         if zeros:
             at_end = {"linewidth": 5, "clip_on": False, "in_layout": False}
             axes.plot(zeros, [LOWEST] * len(zeros), color=line.color, **at_end)
-    for text, (layer, height) in LABELS[key].items():
-        style.label(axes, layer, height, text, color.get(text, style.BLUE))
+    for (name, color), (layer, height) in zip(NAMES.items(), PLACES[key], strict=True):
+        style.label(axes, layer, height, name, color)
     style.label(axes, 3, LOWEST * 20, "zero: 0", style.BLACK)
     axes.set(yscale="log", ylim=(LOWEST, HIGHEST), xlim=(1, len(layers)))
     axes.grid(axis="y")
