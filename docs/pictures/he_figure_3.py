@@ -86,7 +86,7 @@ def error(model: nn.Module, data: Digits) -> float:
 
 
 def started(errors: Errors) -> list[int | None]:
-    """For each seed: the epoch after which the error stays below half of chance, if there is one."""
+    """For each seed: the epoch after which the error stays below half of chance, if any."""
     above = errors >= CHANCE / 2
     last = [int(np.flatnonzero(row)[-1]) for row in above]
     return [epoch + 1 if epoch + 1 < errors.shape[1] else None for epoch in last]
@@ -100,8 +100,8 @@ def draw_panel(axes: Any, depth: int, found: dict[str, Errors]) -> None:
         axes.plot(epochs, 100 * errors.T, color=color, linewidth=0.8, alpha=0.6)
         axes.plot(epochs, 100 * np.median(errors, axis=0), color=color, linewidth=2.6)
     axes.axhline(100 * CHANCE, color=style.GREY, linewidth=1, linestyle=(0, (4, 3)))
-    style.label(axes, epochs[-1] / 8, 72, "Xavier", SCHEMES["Xavier"][1])
-    style.label(axes, epochs[-1] / 3, 22, "He", SCHEMES["He"][1])
+    style.label(axes, 0.3 * epochs[-1], 68, "Xavier", SCHEMES["Xavier"][1])
+    style.label(axes, 0.45 * epochs[-1], 30, "He", SCHEMES["He"][1])
     style.label(axes, epochs[-1], 95.5, "chance", style.GREY, ha="right")
     axes.set(title=f"{depth} layers", xlabel="epoch", xlim=(0, epochs[-1]), ylim=(0, 100))
     axes.grid(axis="y")

@@ -4,8 +4,8 @@
     python docs/pictures/memory_limit.py [--cores docs/figures/cores.json]
         [--device docs/figures/device.json] [--out docs/figures/memory_limit.png]
 
-Needs matplotlib.  It measures nothing: it draws the JSON of `benchmarks/bench_cores.py --json` and of
-`benchmarks/device.py --json`.  The limit is memset of as many bytes, in the same run.
+Needs matplotlib.  It measures nothing: it draws the JSON of `benchmarks/bench_cores.py --json` and
+of `benchmarks/device.py --json`.  The limit is memset of as many bytes, in the same run.
 """
 
 from __future__ import annotations
