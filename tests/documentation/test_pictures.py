@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SCRIPTS = DOCS / "pictures"
 PAGE = (DOCS / "pictures.md").read_text("utf-8")
 IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/\w+\.png)\)")
-IMAGES = dict((path, " ".join(words.split())) for words, path in IMAGE.findall(PAGE))
+IMAGES = {path: " ".join(words.split()) for words, path in IMAGE.findall(PAGE)}
 
 
 def test_the_page_names_every_script():
