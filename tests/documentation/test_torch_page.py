@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/torch.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-EXCERPT = re.compile(r"\[(examples/\w+\.py)\](?:(?!```).)*```python\n(.*?)```", re.DOTALL)
+EXCERPT = re.compile(r"\[(examples/sharded/\w+\.py)\](?:(?!```).)*```python\n(.*?)```", re.DOTALL)
 
 
 def blocks_without_prompts(text):
