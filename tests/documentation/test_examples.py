@@ -55,6 +55,7 @@ def test_an_embedding_is_made_mapped_and_trained(tmp_path):
     assert "the last row alone is equal: True" in text
     assert "mapped again, trained rows included: True" in text
     assert "verify finds the training: tensor 'embedding', element " in text
+    assert int(re.search(r"pages of the file: (\d+) MiB", text)[1]) < 200
     assert list(tmp_path.iterdir()) == []
 
 
