@@ -19,11 +19,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def printed(name, *options):
-    """The standard output of an example."""
+    """The standard output of an example, which must not believe it is a worker of pytest-xdist."""
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     settings = {"OMP_NUM_THREADS": "1", "FASTINIT_THREADS": "2", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, EXAMPLES / f"{name}.py", *map(str, options)],
-        env={**os.environ, **settings},
+        env=outer | settings,
         capture_output=True,
         text=True,
         timeout=300,
