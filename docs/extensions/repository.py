@@ -19,6 +19,7 @@ PAGES = {
     "CHANGELOG.md": "project/changelog",
     "CONTRIBUTING.md": "project/contributing",
     "benchmarks/README.md": "project/benchmarks",
+    "examples/README.md": "project/examples",
     "src_c/README.md": "project/c",
 }
 """The pages of the site for files outside `docs/`."""
