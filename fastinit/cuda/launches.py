@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastinit.cuda import parameters
@@ -46,8 +45,7 @@ class Kernel(NamedTuple):
         return f"{self.cut}_{self.numbers}_{self.dtype}"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """One launch: of a kernel, on a grid of blocks of threads, with parameters."""
 
     kernel: Kernel
