@@ -27,8 +27,8 @@ from fastinit.torch.devices import Batch
 from fastinit.torch.memory import fill_with
 
 KINDS = {
-    "uniform": "uniform(0, 1)",
-    "uniform, inside": "uniform(-0.05, 0.05)",
+    "uniform": "uniform(-0.05, 0.05)",
+    "uniform, inside": "uniform(0, 1)",
     "normal": "normal(0.02)",
     "clipped": "clipped_normal(0.02)",
     "truncated, symmetric": "truncated_normal(0.02)",
