@@ -22,7 +22,7 @@ import torch
 
 import fastinit as fi
 import fastinit.torch as ft
-from fastinit.cuda import choice
+from fastinit.cuda import choice, devices
 from fastinit.errors import BackendError
 
 TESTS = Path(__file__).parents[1] / "tests"
@@ -147,8 +147,8 @@ def a_graph_that_is_replayed(device: torch.device) -> None:
 @check
 def a_graph_without_a_loaded_kernel(device: torch.device) -> None:
     """It is refused, and so is a copy; the same works afterwards."""
-    # The kernel of a scattered clipped normal in float64 is one that no other check here needs.
     out = torch.empty(SHAPE, device=device, dtype=torch.float64).T
+    devices.device(device.index)._kernels.clear()
     for scheme in ("clipped_normal(1, low=-1, high=2)", "orthogonal()"):
         said = "nothing"
         try:
@@ -373,6 +373,10 @@ def kernels_of_a_users_own(device: torch.device) -> None:
     """Functions of fastinit.numba in kernels of numba-cuda: the checks of the tests' simulator."""
     from numba import cuda
 
+    try:
+        import numba.cuda.cudaimpl  # noqa: F401 - Numba imports it when it compiles
+    except AttributeError as error:
+        raise ModuleNotFoundError(name=f"numba-cuda that works here ({error})") from error
     sys.path.insert(0, str(TESTS))
     import cuda_checks
 
