@@ -125,7 +125,7 @@ def build_all() -> None:
 
 def groups_of(dtype: str) -> tuple[int, ...]:
     """What V_GROUPS kernels of a dtype, such as "FI_FLOAT32", are compiled with."""
-    return launches.GROUPS_64 if dtype == "FI_FLOAT64" else launches.GROUPS
+    return launches.PASS_GROUPS_64 if dtype == "FI_FLOAT64" else launches.PASS_GROUPS
 
 
 def _built(which: tuple[str, int]) -> Path:

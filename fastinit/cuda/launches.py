@@ -27,11 +27,11 @@ BLOCKS_PER_MULTIPROCESSOR = 32
 MOST_GRID_ROWS = 65535
 """The driver's limit for the second axis of a grid; a kernel strides over further rows."""
 
-GROUPS = (8, 4, 1)
+PASS_GROUPS = (8, 4, 1)
 """Philox blocks that a thread makes in a pass, V_GROUPS: the first for kernels that look values up
 in the table and have few registers in use, the second for the others, the last for short rows."""
 
-GROUPS_64 = (2, 1)
+PASS_GROUPS_64 = (2, 1)
 """The same for float64, whose kernels need many registers."""
 
 MANY_GROUPS = ("FI_NORMAL", "FI_CLIPPED", "FI_SYMMETRIC")
@@ -76,7 +76,7 @@ class Law(NamedTuple):
         """
         name = parameters.kernel_name(self.numbers, self.dtype)
         wide = self.dtype.name == "float64"
-        usual = GROUPS_64 if wide else GROUPS if name in MANY_GROUPS else GROUPS[1:]
+        usual = PASS_GROUPS_64 if wide else PASS_GROUPS if name in MANY_GROUPS else PASS_GROUPS[1:]
         fit = (each for each in usual if not longest or longest >= _pass_size(self.dtype, each))
         groups = usual[-1] if cut == "scattered" else next(fit, usual[-1])
         return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", groups)
