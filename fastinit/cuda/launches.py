@@ -28,14 +28,14 @@ MOST_GRID_ROWS = 65535
 """The driver's limit for the second axis of a grid; a kernel strides over further rows."""
 
 PASS_GROUPS = (8, 4, 1)
-"""Philox blocks that a thread makes in a pass, V_GROUPS: the first for kernels that look values up
-in the table and have few registers in use, the second for the others, the last for short rows."""
+"""Philox blocks that a thread makes in a pass, V_GROUPS: 8 at most for `MANY_GROUPS`, 4 at most for
+the other kernels, and 1 for rows that are shorter than a pass of 4."""
 
 PASS_GROUPS_64 = (2, 1)
-"""The same for float64, whose kernels need many registers."""
+"""The same for float64, whose kernels need more registers."""
 
 MANY_GROUPS = ("FI_NORMAL", "FI_CLIPPED", "FI_SYMMETRIC")
-"""Kernels that are faster with the most."""
+"""Kernels that are fastest with 8 on an H100."""
 
 
 class Kernel(NamedTuple):
@@ -67,19 +67,24 @@ class Law(NamedTuple):
     dtype: DType
     seed: int
 
-    def kernel(self, cut: str, longest: int = 0) -> Kernel:
+    def kernel(self, cut: str, row: int | None = None) -> Kernel:
         """The kernel that draws it.
 
         Args:
-            longest: elements in a row if there are several, so that none takes but a part of a
-                pass; 0 for a single run.
+            row: elements of each of several rows, which are to fill a pass.
         """
         name = parameters.kernel_name(self.numbers, self.dtype)
-        wide = self.dtype.name == "float64"
-        usual = PASS_GROUPS_64 if wide else PASS_GROUPS if name in MANY_GROUPS else PASS_GROUPS[1:]
-        fit = (each for each in usual if not longest or longest >= _pass_size(self.dtype, each))
-        groups = usual[-1] if cut == "scattered" else next(fit, usual[-1])
-        return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", groups)
+        return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", self._groups(cut, name, row))
+
+    def _groups(self, cut: str, name: str, row: int | None) -> int:
+        """The most groups that suit the kernel and the length of its rows."""
+        possible = PASS_GROUPS_64 if self.dtype.name == "float64" else PASS_GROUPS
+        if cut == "scattered":
+            return possible[-1]  # each element has a block of its own
+        if possible is PASS_GROUPS and name not in MANY_GROUPS:
+            possible = PASS_GROUPS[1:]
+        fit = (n for n in possible if row is None or row >= _pass_size(self.dtype, n))
+        return next(fit, possible[-1])
 
 
 def launches(tasks: Iterable[DeviceTask], multiprocessors: int) -> Iterator[Launch]:
@@ -115,7 +120,7 @@ def _passes(start: int, count: int, dtype: DType, groups: int) -> int:
 
 
 def _of_rows(law: Law, subsequence: int, piece: DeviceRows, most: int) -> Launch:
-    kernel = law.kernel("rows", piece.count if piece.rows > 1 else 0)
+    kernel = law.kernel("rows", piece.count if piece.rows > 1 else None)
     side = min(piece.rows, most, MOST_GRID_ROWS)
     passes = _passes(piece.start, piece.count, law.dtype, kernel.groups)
     spec = parameters.spec(law.numbers, law.seed, subsequence)
