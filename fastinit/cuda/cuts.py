@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from fastinit.cuda.arrays import DeviceArray, dense_strides
 from fastinit.memory.merging import Strided, merged
@@ -29,7 +29,8 @@ LEAST_PER_LAUNCH = 2**20
 """Elements for which another launch of rows costs less than scattering them all."""
 
 
-class DeviceRun(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeviceRun:
     """`count` elements from number `start` on that lie side by side from `pointer` on.
 
     Their block numbers have the same upper 32 bits.
@@ -40,7 +41,8 @@ class DeviceRun(NamedTuple):
     count: int
 
 
-class DeviceRows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeviceRows:
     """`rows` such runs, `out_step` bytes and `start_step` elements apart."""
 
     pointer: int
@@ -51,7 +53,8 @@ class DeviceRows(NamedTuple):
     out_step: int
 
 
-class DeviceAxes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeviceAxes:
     """Elements along axes, those with the smallest stride in memory first."""
 
     pointer: int
