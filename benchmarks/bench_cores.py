@@ -49,7 +49,7 @@ def measured(out: npt.NDArray[np.float32], threads: int, rounds: int) -> dict[st
 
 def main() -> None:
     """Measure, print a table, save the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2**29, help="elements")
     parser.add_argument("--threads", help="numbers between commas; by default powers of 2")
     parser.add_argument("--rounds", type=int, default=5)

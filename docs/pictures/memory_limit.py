@@ -88,7 +88,7 @@ def draw_bar(axes: Any, place: float, speed: float, color: str) -> None:
 
 def main() -> None:
     """Read and draw."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = style.FIGURES
     parser.add_argument("--cores", type=Path, default=folder / "cores.json")
     parser.add_argument("--device", type=Path, default=folder / "device.json")
