@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastinit.cuda.arrays import DeviceArray, dense_strides
 from fastinit.memory.merging import Strided, merged
@@ -29,8 +29,7 @@ LEAST_PER_LAUNCH = 2**20
 """Elements for which another launch of rows costs less than scattering them all."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRun:
+class DeviceRun(NamedTuple):
     """`count` elements from number `start` on that lie side by side from `pointer` on.
 
     Their block numbers have the same upper 32 bits.
@@ -41,8 +40,7 @@ class DeviceRun:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRows:
+class DeviceRows(NamedTuple):
     """`rows` such runs, `out_step` bytes and `start_step` elements apart."""
 
     pointer: int
@@ -53,8 +51,7 @@ class DeviceRows:
     out_step: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceAxes:
+class DeviceAxes(NamedTuple):
     """Elements along axes, those with the smallest stride in memory first."""
 
     pointer: int

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastinit.cuda import parameters
@@ -28,8 +27,15 @@ BLOCKS_PER_MULTIPROCESSOR = 32
 MOST_GRID_ROWS = 65535
 """The driver's limit for the second axis of a grid; a kernel strides over further rows."""
 
-GROUPS, SHORT_GROUPS = 4, 1
-"""Philox blocks that a thread makes in a pass: V_GROUPS, as usual and for short rows."""
+PASS_GROUPS = (8, 4, 1)
+"""Philox blocks that a thread makes in a pass, V_GROUPS: the first for kernels that look values up
+in the table and have few registers in use, the second for the others, the last for short rows."""
+
+PASS_GROUPS_64 = (2, 1)
+"""The same for float64, whose kernels need many registers."""
+
+MANY_GROUPS = ("FI_NORMAL", "FI_CLIPPED", "FI_SYMMETRIC")
+"""Kernels that are faster with the most."""
 
 
 class Kernel(NamedTuple):
@@ -46,8 +52,7 @@ class Kernel(NamedTuple):
         return f"{self.cut}_{self.numbers}_{self.dtype}"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """One launch: of a kernel, on a grid of blocks of threads, with parameters."""
 
     kernel: Kernel
@@ -62,9 +67,18 @@ class Law(NamedTuple):
     dtype: DType
     seed: int
 
-    def kernel(self, cut: str, groups: int = GROUPS) -> Kernel:
-        """The kernel that draws it."""
+    def kernel(self, cut: str, longest: int = 0) -> Kernel:
+        """The kernel that draws it.
+
+        Args:
+            longest: elements in a row if there are several, so that none takes but a part of a
+                pass; 0 for a single run.
+        """
         name = parameters.kernel_name(self.numbers, self.dtype)
+        wide = self.dtype.name == "float64"
+        usual = PASS_GROUPS_64 if wide else PASS_GROUPS if name in MANY_GROUPS else PASS_GROUPS[1:]
+        fit = (each for each in usual if not longest or longest >= _pass_size(self.dtype, each))
+        groups = usual[-1] if cut == "scattered" else next(fit, usual[-1])
         return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", groups)
 
 
@@ -101,13 +115,12 @@ def _passes(start: int, count: int, dtype: DType, groups: int) -> int:
 
 
 def _of_rows(law: Law, subsequence: int, piece: DeviceRows, most: int) -> Launch:
-    short = piece.rows > 1 and piece.count < _pass_size(law.dtype, GROUPS)
-    groups = SHORT_GROUPS if short else GROUPS
+    kernel = law.kernel("rows", piece.count if piece.rows > 1 else 0)
     side = min(piece.rows, most, MOST_GRID_ROWS)
-    passes = _passes(piece.start, piece.count, law.dtype, groups)
+    passes = _passes(piece.start, piece.count, law.dtype, kernel.groups)
     spec = parameters.spec(law.numbers, law.seed, subsequence)
     arguments = ctypes.c_void_p(piece.pointer), parameters.rows(piece), spec
-    return Launch(law.kernel("rows", groups), (min(passes, max(1, most // side)), side), arguments)
+    return Launch(kernel, (min(passes, max(1, most // side)), side), arguments)
 
 
 def _of_scattered(law: Law, subsequence: int, piece: DeviceAxes, most: int) -> Launch:
@@ -124,13 +137,13 @@ def _of_runs(law: Law, runs: Sequence[tuple[int, DeviceRun]], most: int) -> Laun
         return _of_rows(
             law, subsequence, DeviceRows(run.pointer, run.start, 0, run.count, 1, 0), most
         )
-    jobs = parameters.JobsParameter(count=len(runs))
+    jobs, kernel = parameters.JobsParameter(count=len(runs)), law.kernel("jobs")
     jobs.spec = parameters.spec(law.numbers, law.seed, 0)
-    passes = [_passes(run.start, run.count, law.dtype, GROUPS) for _, run in runs]
+    passes = [_passes(run.start, run.count, law.dtype, kernel.groups) for _, run in runs]
     total, blocks = sum(passes), 0
     for job, (subsequence, run), own in zip(jobs.job, runs, passes, strict=False):
         job.out, job.start, job.count = run.pointer, run.start, run.count
         job.subsequence, job.first = subsequence, blocks
         blocks += min(own, -(-own * most // total))
     jobs.blocks = blocks
-    return Launch(law.kernel("jobs"), (blocks, 1), (jobs,))
+    return Launch(kernel, (blocks, 1), (jobs,))
