@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/torch.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-EXCERPT = re.compile(r"\[(examples/\w+\.py)\](?:(?!```).)*```python\n(.*?)```", re.DOTALL)
+EXCERPT = re.compile(r"\[(examples/sharded/\w+\.py)\](?:(?!```).)*```python\n(.*?)```", re.DOTALL)
 
 
 def blocks_without_prompts(text):
@@ -36,12 +36,12 @@ def test_the_examples_of_the_page_run_and_print_what_it_says():
 def test_the_excerpts_are_in_the_files_that_the_page_names():
     excerpts = EXCERPT.findall(PAGE)
     assert {name for name, _ in excerpts} == {
-        "examples/fsdp2.py",
-        "examples/hsdp.py",
-        "examples/tp.py",
+        "examples/sharded/fsdp2.py",
+        "examples/sharded/hsdp.py",
+        "examples/sharded/tp.py",
     }
     for name, excerpt in excerpts:
-        lines = [line.strip() for line in (ROOT / "docs" / name).read_text("utf-8").splitlines()]
+        lines = [line.strip() for line in (ROOT / name).read_text("utf-8").splitlines()]
         missing = [line for line in excerpt.splitlines() if line.strip() not in lines]
         assert missing == [], name
 

@@ -20,7 +20,7 @@ TASKS = [
     for function in ("fully_sharded", "tensor_parallel", "flat")
     for size in (2, 3, 4)
 ]
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "sharded"
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Tensor parallelism: the columns and rows of each layer lie in different processes.
 
-Run it as ``python docs/examples/tp.py``, or with ``torchrun --nproc-per-node 4``.
+Run it as ``python examples/sharded/tp.py``, or with ``torchrun --nproc-per-node 4``.
 """
 
 from __future__ import annotations

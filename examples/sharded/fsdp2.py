@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """FSDP2: every process fills its own shards, and together they are what one process makes.
 
-Run it as ``python docs/examples/fsdp2.py``, or with ``torchrun --nproc-per-node 4``.
+Run it as ``python examples/sharded/fsdp2.py``, or with ``torchrun --nproc-per-node 4``.
 """
 
 from __future__ import annotations

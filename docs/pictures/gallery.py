@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A figure of the distributions: what fastinit draws, against the exact density.
 
-    python docs/gallery.py [--samples 10_000_000] [--out docs/figures/distributions.png]
+    python docs/pictures/gallery.py [--samples 10_000_000] [--out docs/figures/distributions.png]
 
 Needs matplotlib and scipy.  A panel is one entry of `PANELS`; to add a distribution, add its entry.
 The figure is for eyes: tests/values/test_statistics.py compares the same things by numbers.
@@ -35,7 +35,7 @@ TENSOR = 2**22  # values of a tensor where its shape does not matter
 BINS = 100
 INFINITY = math.inf
 SIGMA = r"$\sigma$"
-OUT = Path(__file__).parent / "figures" / "distributions.png"
+OUT = Path(__file__).parents[1] / "figures" / "distributions.png"
 
 DRAWN, EXACT, ATOM = "#c3d2e0", "#1d3557", "#b5532a"
 STYLE: dict[str, Any] = {

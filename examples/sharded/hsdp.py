@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """HSDP: replicas of sharded models, and every replica has the same weights without a broadcast.
 
-Run it as ``python docs/examples/hsdp.py``, or with ``torchrun --nproc-per-node 4``.
+Run it as ``python examples/sharded/hsdp.py``, or with ``torchrun --nproc-per-node 4``.
 """
 
 from __future__ import annotations

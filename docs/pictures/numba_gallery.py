@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A figure of `fastinit.numba.gallery`: what it draws, against SciPy's exact density.
 
-    python docs/numba_gallery.py [--samples 4_000_000] [--out docs/figures/gallery.png]
+    python docs/pictures/numba_gallery.py [--samples 4_000_000] [--out docs/figures/gallery.png]
 
 Needs matplotlib, numba and scipy.  How a panel looks is gallery.py's affair; to add a distribution,
 add its entry to `PANELS`.  tests/compiled/test_gallery_statistics.py compares by numbers.
@@ -21,7 +21,7 @@ from scipy import stats
 
 from fastinit.numba import gallery
 
-OUT = Path(__file__).parent / "figures" / "gallery.png"
+OUT = Path(__file__).parents[1] / "figures" / "gallery.png"
 ABSMEAN = math.sqrt(2 / math.pi)
 
 

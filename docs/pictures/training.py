@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Training on real data: do models learn alike when torch and when fastinit initialises them?
 
-    python docs/training.py [--seeds 3] [--epochs 20] [--out docs/figures/training.png] [--toy]
+    python docs/pictures/training.py [--seeds 3] [--epochs 20] [--toy]
+        [--out docs/figures/training.png]
 
 Needs torch, scikit-learn (which ships the digits), scipy and matplotlib.  A small convolutional
 network and a small transformer are trained from torch's own constructors and from fastinit, which
@@ -34,7 +35,7 @@ from matplotlib import pyplot as plt
 Curves = npt.NDArray[np.float64]
 """Losses by seed and epoch, of shape (seeds, epochs + 1); epoch 0 is before training."""
 
-OUT = Path(__file__).parent / "figures" / "training.png"
+OUT = Path(__file__).parents[1] / "figures" / "training.png"
 TESTED = 500  # of the 1,797 images; the others are trained on
 BATCH = 64
 RATE = 1e-3  # of Adam
