@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Does a CUDA device draw the CPU's bits, and how fast, against memset and torch in the same run?
 
-    python benchmarks/device.py [--device 0] [--only bits|speed] [--toy] [--json FILE]
+    python benchmarks/device.py [--device 0] [--only bits|doors|speed] [--toy] [--json FILE]
 
 It needs a card and a PyTorch with CUDA, and is meant to take less than three minutes on an H100.
 Without a card it exits with 2, and with 1 if a bit is wrong.  Where the memory of the card is
@@ -15,12 +15,13 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import device_bits
+import device_doors
 import device_speed
 import torch
 from saving import save
@@ -33,7 +34,7 @@ from fastinit.cuda import choice
 TESTS = Path(__file__).parents[1] / "tests"
 DRIVER = Path("/proc/driver/nvidia/version")
 COUNT = 2**30
-Memset = Callable[[torch.Tensor, int], object]
+PARTS = ("bits", "doors", "speed")
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ def show(found: Mapping[str, Any]) -> None:
     if bits := found.get("bits"):
         print(f"\nbits: {bits['checks']} checks, {len(bits['wrong'])} wrong")
         print(*(f"  wrong: {name}" for name in bits["wrong"][:20]), sep="\n", end="")
+    if doors := found.get("doors"):
+        print("\ndoors:")
+        print(*(f"  {name}: {said.strip()}" for name, said in doors["checks"].items()), sep="\n")
     if fills := found.get("fills"):
         print(f"\n{fills[0]['count']:,} elements; billions of values a second")
         print(f"{'':40}  fastinit  of memset     torch  of torch  target")
@@ -154,17 +158,22 @@ def model_line(row: Mapping[str, Any]) -> str:
     return f"{line}{torchs / ours:>10.2f}  {verdict}".rstrip()
 
 
-def measured(options: argparse.Namespace, scale: Scale, fill_bytes: Memset) -> dict[str, Any]:
-    """The bits, then the speed."""
+def measured(
+    options: argparse.Namespace, scale: Scale, fill_bytes: device_speed.Memset
+) -> dict[str, Any]:
+    """The bits, the doors, then the speed.  Doors need what no stand-in has."""
     os.environ[choice.CUDA_VARIABLE] = "kernels"  # a copy from the CPU must not be measured
     device = torch.device("cuda", options.device)
     found: dict[str, Any] = {"machine": measure.header()}
     found["card"] = {"card": "none: CPU tensors stand in"} if options.toy else card(device)
-    if options.only != "speed":
+    parts = (options.only,) if options.only else PARTS
+    if "bits" in parts:
         found["bits"] = device_bits.run(device, scale.threads, scale.only)
-    if options.only != "bits":
+    if "doors" in parts and not options.toy:
+        found["doors"] = device_doors.run(device)
+    if "speed" in parts:
         found["fills"] = device_speed.fills(device, scale.count, scale.rounds, fill_bytes)
-        found["layouts"] = device_speed.layouts(device, scale.count, scale.rounds)
+        found["layouts"] = device_speed.layouts(device, scale.count, scale.rounds, fill_bytes)
         found["small"] = device_speed.small(device, scale.count, scale.times)
         rounds = min(scale.rounds, 3)
         found["models"] = [
@@ -186,7 +195,7 @@ def main() -> int:
     """Measure, print the tables, save the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", type=int, default=0, help="the index of a CUDA device")
-    parser.add_argument("--only", choices=("bits", "speed"))
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--toy", action="store_true", help="only see that it runs, without a card")
     parser.add_argument("--json")
     options = parser.parse_args()
@@ -201,7 +210,7 @@ def main() -> int:
         found = measured(options, real(torch.device("cuda", options.device)), memset)
     show(found)
     save(options.json, {"fastinit": fastinit.__version__, **found})
-    return 1 if found.get("bits", {}).get("wrong") else 0
+    return 1 if any(found.get(part, {}).get("wrong") for part in ("bits", "doors")) else 0
 
 
 if __name__ == "__main__":

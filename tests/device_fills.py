@@ -93,6 +93,10 @@ class Source:
         """The name of the device's kernel."""
         return f"{kind}_{kernel}_{DTYPES[self.dtype.name]}"
 
+    def groups(self, which: int) -> int:
+        """What V_GROUPS a kernel is compiled with, of those that it may be."""
+        return device_text.groups_of(DTYPES[self.dtype.name])[which]
+
     def spec(self) -> Bytes:
         """The fi_spec of this."""
         fields = {name: getattr(self.numbers, name) for name in Numbers.__slots__}
@@ -206,7 +210,7 @@ class Rows:
             draw(out[first : first + self.count * size], self.start + row * self.start_step)
         return out
 
-    def check(self, drawn: Source, grid: tuple[int, int], offset: int = 0, groups: int = 4) -> None:
+    def check(self, drawn: Source, grid: tuple[int, int], offset: int = 0, which: int = 0) -> None:
         """Every kernel that can make them makes the native backend's bytes, and no others."""
         size = drawn.dtype.size
         expected = self.expected(drawn)
@@ -221,7 +225,7 @@ class Rows:
         for kernel in drawn.kernels:
             memory = Memory(len(expected), offset * size)
             parameters = [memory.pointer, rows, drawn.spec()]
-            device_text.run(drawn.name("rows", kernel), grid, parameters, groups)
+            device_text.run(drawn.name("rows", kernel), grid, parameters, drawn.groups(which))
             memory.assert_holds(expected)
 
 
@@ -241,7 +245,7 @@ class Scattered:
             places = (places + index * stride).reshape(-1)
         return numbers, places - places.min()
 
-    def check(self, drawn: Source, grid: int, groups: int = 4) -> None:
+    def check(self, drawn: Source, grid: int) -> None:
         """Every kernel that can make them makes the native backend's bytes, and no others."""
         size = drawn.dtype.size
         numbers, places = self.places()
@@ -265,7 +269,9 @@ class Scattered:
             memory = Memory(expected.size)
             pointer = ctypes.c_void_p((memory.pointer.value or 0) + int(places[0]) * size)
             parameters = [pointer, all_axes, drawn.spec()]
-            device_text.run(drawn.name("scattered", kernel), (grid, 1), parameters, groups)
+            device_text.run(
+                drawn.name("scattered", kernel), (grid, 1), parameters, drawn.groups(-1)
+            )
             memory.assert_holds(expected.reshape(-1))
 
 
@@ -279,7 +285,7 @@ class Job:
     blocks: int = 1
 
 
-def check_jobs(case: str, dtype: str, jobs: Sequence[Job], groups: int = 4) -> None:
+def check_jobs(case: str, dtype: str, jobs: Sequence[Job], which: int = 0) -> None:
     """All jobs in one launch make the native backend's bytes, and no others."""
     drawn = source(case, dtype)
     size = drawn.dtype.size
@@ -301,7 +307,7 @@ def check_jobs(case: str, dtype: str, jobs: Sequence[Job], groups: int = 4) -> N
         whole = packed(
             "fi_device_jobs", spec=drawn.spec(), count=len(jobs), blocks=first, job=table
         )
-        device_text.run(drawn.name("jobs", kernel), (first, 1), [whole], groups)
+        device_text.run(drawn.name("jobs", kernel), (first, 1), [whole], drawn.groups(which))
         for job, memory in zip(jobs, memories, strict=True):
             expected = np.empty(job.count * size, np.uint8)
             source(case, dtype, job.name).draw(expected, job.start)

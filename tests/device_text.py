@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from fastinit.cuda import launches
+
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "build" / "device_text"
 COMPILER = "g++"
@@ -69,7 +71,7 @@ def missing() -> str | None:
     return None if shutil.which(COMPILER) else COMPILER
 
 
-def run(name: str, grid: tuple[int, int], parameters: Sequence[Any], groups: int = 4) -> None:
+def run(name: str, grid: tuple[int, int], parameters: Sequence[Any], groups: int) -> None:
     """Launch a kernel.
 
     Args:
@@ -106,7 +108,7 @@ def layout() -> dict[str, tuple[int, int]]:
 
     The keys are like "fi_device_rows.start"; those of structures have no member.
     """
-    members = (_Member * 1000).in_dll(library(DTYPES[0], 4), "LAYOUT")
+    members = (_Member * 1000).in_dll(library(DTYPES[0], 1), "LAYOUT")
     found = {}
     for member in members:
         if member.name is None:
@@ -118,7 +120,12 @@ def layout() -> dict[str, tuple[int, int]]:
 def build_all() -> None:
     """Build every library that is not kept yet, side by side."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(_built, [(dtype, groups) for groups in (4, 1) for dtype in DTYPES]))
+        list(pool.map(_built, [(dtype, groups) for dtype in DTYPES for groups in groups_of(dtype)]))
+
+
+def groups_of(dtype: str) -> tuple[int, ...]:
+    """What V_GROUPS kernels of a dtype, such as "FI_FLOAT32", are compiled with."""
+    return launches.PASS_GROUPS_64 if dtype == "FI_FLOAT64" else launches.PASS_GROUPS
 
 
 def _built(which: tuple[str, int]) -> Path:

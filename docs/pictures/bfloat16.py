@@ -104,7 +104,7 @@ def draw_tail(axes: Any, found: dict[str, Values]) -> None:
 
 def main() -> None:
     """Draw, and print how many numbers each library uses, and their moments."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=2**24, help="values of each library")
     parser.add_argument("--out", type=Path, default=OUT, help="the picture, .png, .svg or .pdf")
     options = parser.parse_args()

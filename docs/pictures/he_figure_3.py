@@ -109,7 +109,7 @@ def draw_panel(axes: Any, depth: int, found: dict[str, Errors]) -> None:
 
 def main() -> None:
     """Train, draw, and print when the networks began to learn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind")
     parser.add_argument("--epochs", type=int, default=40, help="passes over the training images")
     parser.add_argument("--adam", action="store_true", help="train by Adam, unlike the paper")

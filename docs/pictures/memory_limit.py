@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""How close to the limit of memory are fills by 1 to 16 cores, and by a graphics card?
+"""How close to the limit of memory are fills by 1 to 16 threads, and by a graphics card?
 
-    python docs/pictures/memory_limit.py [--cores docs/figures/cores.json]
-        [--device docs/figures/device.json] [--out docs/figures/memory_limit.png]
+    python docs/pictures/memory_limit.py [--threads FILE] [--device FILE]
+        [--out docs/figures/memory_limit.png]
 
-Needs matplotlib.  It measures nothing: it draws the JSON of `benchmarks/bench_cores.py --json` and
-of `benchmarks/device.py --json`.  The limit is memset of as many bytes, in the same run.
+Needs matplotlib.  It measures nothing: it draws the JSON of `benchmarks/bench_threads.py --json`
+and of `benchmarks/device.py --json`.  The limit is memset of as many bytes, in the same run.
 """
 
 from __future__ import annotations
@@ -18,37 +18,38 @@ from typing import Any
 
 import style
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 OUT = style.FIGURES / "memory_limit.png"
 COLORS = {"uniform": style.GREEN, "normal": style.VERMILION, "truncated": style.PURPLE}
 MARKERS = {"uniform": "o", "normal": "s", "truncated": "^"}
-KINDS = {"uniform": "uniform, inside", "normal": "normal", "truncated": "truncated, symmetric"}
-"""What device.py calls them."""
+BY_THREADS = {
+    "uniform": "uniform float32",
+    "normal": "normal float32",
+    "truncated": "truncated normal float32",
+}
+BY_DEVICE = {"uniform": "uniform", "normal": "normal", "truncated": "truncated, symmetric"}
+"""What bench_threads.py and device.py call the three kinds of values."""
 
 
-def draw_cores(axes: Any, found: dict[str, Any]) -> None:
+def draw_threads(axes: Any, found: dict[str, Any]) -> None:
     """A line for memset, the limit, and one for each kind of values."""
-    rows = found["rows"]
-    threads = [row["threads"] for row in rows]
-    limit = [row["billions a second"]["memset"] for row in rows]
+    threads = [int(number) for number in found["threads"]]
+    races = found["threads"].values()
+    # A sample of memset is a byte, and four of them are a float32.
+    limit = [race["memset"]["msamples_per_second"] / 4000 for race in races]
     axes.fill_between(threads, limit, color=style.PALE, linewidth=0)
     axes.plot(threads, limit, color=style.GREY, linewidth=2.5)
-    for kind, color in COLORS.items():
-        speeds = [row["billions a second"][kind] for row in rows]
-        axes.plot(threads, speeds, color=color, marker=MARKERS[kind], label=kind)
+    for kind, name in BY_THREADS.items():
+        speeds = [race[name]["msamples_per_second"] / 1000 for race in races]
+        axes.plot(threads, speeds, color=COLORS[kind], marker=MARKERS[kind], label=kind)
     axes.legend(loc="lower right", handlelength=1.4)
-    middle = len(rows) // 2
-    axes.annotate(
-        "memset",
-        (threads[middle], limit[middle]),
-        (-6, 8),
-        textcoords="offset points",
-        ha="right",
-        color=style.GREY,
-    )
+    middle = len(threads) // 2
+    at = (threads[middle], limit[middle])
+    words = {"textcoords": "offset points", "ha": "right", "color": style.GREY}
+    axes.annotate("memset", at, (-6, 8), **words)
     axes.set(xlabel="threads", ylabel="billion float32 per second", xticks=threads)
-    axes.set(
-        xlim=(0, None), ylim=(0, 1.15 * max(limit)), title=f"CPU, {found['machine']['cpus']} cores"
-    )
+    axes.set(xlim=(0, None), ylim=(0, 1.15 * max(limit)))
+    axes.set_title(f"CPU, {found['machine']['cpus']} cores")
 
 
 def draw_device(axes: Any, found: dict[str, Any]) -> None:
@@ -56,7 +57,7 @@ def draw_device(axes: Any, found: dict[str, Any]) -> None:
     rows = {row["kind"]: row for row in found["fills"] if row["dtype"] == "float32"}
     speeds = {
         kind: {who: rows[name]["count"] / s / 1e9 for who, s in rows[name]["seconds"].items()}
-        for kind, name in KINDS.items()
+        for kind, name in BY_DEVICE.items()
     }
     limit = max(each["memset"] for each in speeds.values())
     axes.axhline(limit, color=style.GREY, linewidth=2.5)
@@ -69,7 +70,7 @@ def draw_device(axes: Any, found: dict[str, Any]) -> None:
                     color = "white" if who == "fastinit" else style.BLACK
                     middle = {"rotation": 90, "ha": "center", "va": "center"}
                     axes.text(place + side, each[who] / 2, who, color=color, **middle)
-    axes.set_xticks(range(len(KINDS)), KINDS)
+    axes.set_xticks(range(len(BY_DEVICE)), BY_DEVICE)
     card = re.sub(r" \d+ ?GB.*", "", found["card"]["card"])
     axes.set(xlim=(-0.5, 2.5), ylim=(0, 1.15 * limit), title=card)
 
@@ -88,15 +89,14 @@ def draw_bar(axes: Any, place: float, speed: float, color: str) -> None:
 
 def main() -> None:
     """Read and draw."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    folder = style.FIGURES
-    parser.add_argument("--cores", type=Path, default=folder / "cores.json")
-    parser.add_argument("--device", type=Path, default=folder / "device.json")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=Path, default=RESULTS / "2026-11-28-threads.json")
+    parser.add_argument("--device", type=Path, default=RESULTS / "2026-11-28-device.json")
     parser.add_argument("--out", type=Path, default=OUT, help="the picture, .png, .svg or .pdf")
     options = parser.parse_args()
     with style.picture(options.out, 4.2) as figure:
-        cores, device = figure.subplots(1, 2)
-        draw_cores(cores, json.loads(options.cores.read_text("utf-8")))
+        threads, device = figure.subplots(1, 2)
+        draw_threads(threads, json.loads(options.threads.read_text("utf-8")))
         draw_device(device, json.loads(options.device.read_text("utf-8")))
 
 

@@ -41,7 +41,7 @@ def draw_values(axes: Any, scheme: fi.Scheme, samples: int) -> float:
 
 def main() -> None:
     """Draw both, and print how many values lie on the bounds."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=10_000_000, help="values of each kind")
     parser.add_argument("--out", type=Path, default=OUT, help="the picture, .png, .svg or .pdf")
     options = parser.parse_args()

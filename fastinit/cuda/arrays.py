@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastinit.memory.regions import Region
 from fastinit.numerics.checks import Shape
 from fastinit.values.samplers import Sampler
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceArray:
+class DeviceArray(NamedTuple):
     """Memory of a CUDA device, seen as an array.
 
     Attributes:
@@ -39,8 +38,7 @@ def dense_strides(shape: Shape, size: int) -> Shape:
     return tuple(reversed(strides))
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceTask:
+class DeviceTask(NamedTuple):
     """An array to be filled with a region of a tensor, whose shape it has.
 
     Attributes:

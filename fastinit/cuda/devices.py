@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -41,18 +40,12 @@ class Device:
     _kernels: dict[Kernel, Any] = field(default_factory=dict)
     _loading: threading.Lock = field(default_factory=threading.Lock)
 
-    @contextmanager
-    def current(self) -> Iterator[None]:
-        """Make the device's context current for a block."""
-        driver = loaded().driver
-        called(driver.cuCtxPushCurrent(self.context), "cuCtxPushCurrent")
-        try:
-            yield
-        finally:
-            called(driver.cuCtxPopCurrent(), "cuCtxPopCurrent")
+    def current(self) -> Current:
+        """A context in which the device's context is current."""
+        return Current(self.context)
 
     def load(self, kernel: Kernel, stream: int) -> Any:
-        """The function of a kernel; its device's context is current.
+        """The function of a kernel.
 
         Code is loaded once, and completely, since a stream cannot be captured meanwhile.
 
@@ -61,7 +54,7 @@ class Device:
         """
         found = self._kernels.get(kernel)
         if found is None:
-            with self._loading:
+            with self._loading, self.current():
                 found = self._kernels.get(kernel)
                 if found is None:
                     check_capture(stream, "load a kernel", LOADED_BEFORE)
@@ -69,14 +62,31 @@ class Device:
                     found = self._kernels[kernel] = _function(code, kernel.symbol)
         return found
 
-    def launch(self, launch: Launch, stream: int) -> None:
-        """Launch a kernel on a stream; its device's context is current."""
-        driver, (x, y) = loaded().driver, launch.grid
-        function = self.load(launch.kernel, stream)
-        passed = addresses(launch.arguments)
-        where = driver.CUstream(stream), ctypes.addressof(passed), 0
-        status = driver.cuLaunchKernel(function, x, y, 1, THREADS, 1, 1, 0, *where)
-        called(status, f"cuLaunchKernel of {launch.kernel.symbol}")
+    def launch(self, work: Iterable[Launch], stream: int) -> None:
+        """Launch kernels on a stream."""
+        driver = loaded().driver
+        handle, threads = driver.CUstream(stream), THREADS
+        with self.current():
+            for kernel, (x, y), arguments in work:
+                function, passed = self.load(kernel, stream), addresses(arguments)
+                where = handle, ctypes.addressof(passed), 0
+                status = driver.cuLaunchKernel(function, x, y, 1, threads, 1, 1, 0, *where)
+                called(status, f"cuLaunchKernel of {kernel.symbol}")
+
+
+class Current:
+    """Makes the context of a device current for a block, and then the one that was."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        called(loaded().driver.cuCtxPushCurrent(self._context), "cuCtxPushCurrent")
+
+    def __exit__(self, *error: object) -> None:
+        called(loaded().driver.cuCtxPopCurrent(), "cuCtxPopCurrent")
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,7 @@ def draw(tasks: Iterable[DeviceTask]) -> None:
     Nothing is launched if a task is wrong or a kernel cannot be loaded, on any of the devices.
     """
     for where, stream, work in _loaded(tasks):
-        with where.current():
-            for launch in work:
-                where.launch(launch, stream)
+        where.launch(work, stream)
 
 
 def prepare(tasks: Iterable[DeviceTask]) -> None:
@@ -85,9 +83,8 @@ def _loaded_launches(tasks: Iterable[DeviceTask]) -> list[tuple[Device, int, lis
     for (number, stream), together in _by_stream(tasks).items():
         where = device(number)
         work = list(launches(together, where.multiprocessors))
-        with where.current():
-            for kernel in dict.fromkeys(launch.kernel for launch in work):
-                where.load(kernel, stream)
+        for launch in work:
+            where.load(launch.kernel, stream)
         found.append((where, stream, work))
     return found
 

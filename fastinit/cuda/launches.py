@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastinit.cuda import parameters
@@ -28,8 +27,15 @@ BLOCKS_PER_MULTIPROCESSOR = 32
 MOST_GRID_ROWS = 65535
 """The driver's limit for the second axis of a grid; a kernel strides over further rows."""
 
-GROUPS, SHORT_GROUPS = 4, 1
-"""Philox blocks that a thread makes in a pass: V_GROUPS, as usual and for short rows."""
+PASS_GROUPS = (8, 4, 1)
+"""Philox blocks that a thread makes in a pass, V_GROUPS: 8 at most for `MANY_GROUPS`, 4 at most for
+the other kernels, and 1 for rows that are shorter than a pass of 4."""
+
+PASS_GROUPS_64 = (2, 1)
+"""The same for float64, whose kernels need more registers."""
+
+MANY_GROUPS = ("FI_NORMAL", "FI_CLIPPED", "FI_SYMMETRIC")
+"""Kernels that are fastest with 8 on an H100."""
 
 
 class Kernel(NamedTuple):
@@ -46,8 +52,7 @@ class Kernel(NamedTuple):
         return f"{self.cut}_{self.numbers}_{self.dtype}"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """One launch: of a kernel, on a grid of blocks of threads, with parameters."""
 
     kernel: Kernel
@@ -62,10 +67,24 @@ class Law(NamedTuple):
     dtype: DType
     seed: int
 
-    def kernel(self, cut: str, groups: int = GROUPS) -> Kernel:
-        """The kernel that draws it."""
+    def kernel(self, cut: str, row: int | None = None) -> Kernel:
+        """The kernel that draws it.
+
+        Args:
+            row: elements of each of several rows, which are to fill a pass.
+        """
         name = parameters.kernel_name(self.numbers, self.dtype)
-        return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", groups)
+        return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", self._groups(cut, name, row))
+
+    def _groups(self, cut: str, name: str, row: int | None) -> int:
+        """The most groups that suit the kernel and the length of its rows."""
+        possible = PASS_GROUPS_64 if self.dtype.name == "float64" else PASS_GROUPS
+        if cut == "scattered":
+            return possible[-1]  # each element has a block of its own
+        if possible is PASS_GROUPS and name not in MANY_GROUPS:
+            possible = PASS_GROUPS[1:]
+        fit = (n for n in possible if row is None or row >= _pass_size(self.dtype, n))
+        return next(fit, possible[-1])
 
 
 def launches(tasks: Iterable[DeviceTask], multiprocessors: int) -> Iterator[Launch]:
@@ -101,13 +120,12 @@ def _passes(start: int, count: int, dtype: DType, groups: int) -> int:
 
 
 def _of_rows(law: Law, subsequence: int, piece: DeviceRows, most: int) -> Launch:
-    short = piece.rows > 1 and piece.count < _pass_size(law.dtype, GROUPS)
-    groups = SHORT_GROUPS if short else GROUPS
+    kernel = law.kernel("rows", piece.count if piece.rows > 1 else None)
     side = min(piece.rows, most, MOST_GRID_ROWS)
-    passes = _passes(piece.start, piece.count, law.dtype, groups)
+    passes = _passes(piece.start, piece.count, law.dtype, kernel.groups)
     spec = parameters.spec(law.numbers, law.seed, subsequence)
     arguments = ctypes.c_void_p(piece.pointer), parameters.rows(piece), spec
-    return Launch(law.kernel("rows", groups), (min(passes, max(1, most // side)), side), arguments)
+    return Launch(kernel, (min(passes, max(1, most // side)), side), arguments)
 
 
 def _of_scattered(law: Law, subsequence: int, piece: DeviceAxes, most: int) -> Launch:
@@ -124,13 +142,13 @@ def _of_runs(law: Law, runs: Sequence[tuple[int, DeviceRun]], most: int) -> Laun
         return _of_rows(
             law, subsequence, DeviceRows(run.pointer, run.start, 0, run.count, 1, 0), most
         )
-    jobs = parameters.JobsParameter(count=len(runs))
+    jobs, kernel = parameters.JobsParameter(count=len(runs)), law.kernel("jobs")
     jobs.spec = parameters.spec(law.numbers, law.seed, 0)
-    passes = [_passes(run.start, run.count, law.dtype, GROUPS) for _, run in runs]
+    passes = [_passes(run.start, run.count, law.dtype, kernel.groups) for _, run in runs]
     total, blocks = sum(passes), 0
     for job, (subsequence, run), own in zip(jobs.job, runs, passes, strict=False):
         job.out, job.start, job.count = run.pointer, run.start, run.count
         job.subsequence, job.first = subsequence, blocks
         blocks += min(own, -(-own * most // total))
     jobs.blocks = blocks
-    return Launch(law.kernel("jobs"), (blocks, 1), (jobs,))
+    return Launch(kernel, (blocks, 1), (jobs,))

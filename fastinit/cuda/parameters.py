@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from fastinit.cuda.cuts import MOST_SCATTERED_AXES, DeviceAxes, DeviceRows
@@ -118,7 +119,15 @@ class JobsParameter(ctypes.Structure):
 
 def spec(numbers: Numbers, seed: int, subsequence: int) -> SpecParameter:
     """The numbers and the stream as C takes them."""
-    found = SpecParameter(key=seed, subsequence=subsequence)
+    found = SpecParameter.from_buffer_copy(_first_spec(numbers, seed))
+    found.subsequence = subsequence
+    return found
+
+
+@lru_cache(maxsize=256)
+def _first_spec(numbers: Numbers, seed: int) -> SpecParameter:
+    """The numbers and the seed: tensors of a model differ in the subsequence alone."""
+    found = SpecParameter(key=seed)
     for field in fields(numbers):
         if field.name != "kind":
             setattr(found, field.name, getattr(numbers, field.name))
@@ -126,6 +135,7 @@ def spec(numbers: Numbers, seed: int, subsequence: int) -> SpecParameter:
     return found
 
 
+@lru_cache(maxsize=256)
 def kernel_name(numbers: Numbers, dtype: DType) -> str:
     """Which kernel draws the numbers, as `kernel_of` in src_c/fill.c chooses it.
 

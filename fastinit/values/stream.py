@@ -7,6 +7,7 @@ docs/stream.md defines every bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import SupportsIndex
 
@@ -46,7 +47,7 @@ class Stream:
     seed: int
     name: str
 
-    @property
+    @cached_property
     def subsequence(self) -> int:
         """Counter words 2 and 3: cuRAND's subsequence number."""
         return subsequence(self.name)

@@ -178,8 +178,8 @@ def test_a_grid_has_enough_blocks_and_no_more(driver):
     most = launches.BLOCKS_PER_MULTIPROCESSOR * driver.cards[0].multiprocessors
     law = sampler_of(LAWS["normal"], (2**40,), "float32")
     for region, size, grid in [
-        (Region(0, (Axis(4096, 1),)), 4, (1, 1)),
-        (Region(1, (Axis(4096, 1),)), 4, (2, 1)),
+        (Region(0, (Axis(8192, 1),)), 4, (1, 1)),
+        (Region(1, (Axis(8192, 1),)), 4, (2, 1)),
         (Region(0, (Axis(2**31, 1),)), 4, (most, 1)),
         (Region(0, (Axis(8, 2**20), Axis(2**19, 1))), 4, (most // 8, 8)),
         (Region(0, (Axis(10**6, 2**12), Axis(2**11, 1))), 4, (1, most)),
@@ -220,12 +220,34 @@ def test_what_is_compiled_is_named_by_kind_numbers_dtype_and_groups(driver):
     cuda.draw([task(out[:, :600], LAWS["normal"], (40, 600))])
     cuda.draw([task(out[:, :100], LAWS["uniform"], (40, 100))])
     assert driver.compiled == [
-        (*START, "-DFI_ONLY=FI_ROWS(FI_NORMAL,FI_FLOAT32)", "-DV_GROUPS=4"),
+        (*START, "-DFI_ONLY=FI_ROWS(FI_NORMAL,FI_FLOAT32)", "-DV_GROUPS=8"),
         (*START, "-DFI_ONLY=FI_ROWS(FI_NORMAL,FI_FLOAT32)", "-DV_GROUPS=1"),
-        (*START, "-DFI_ONLY=FI_SCATTERED(FI_UNIFORM,FI_FLOAT32)", "-DV_GROUPS=4"),
+        (*START, "-DFI_ONLY=FI_SCATTERED(FI_UNIFORM,FI_FLOAT32)", "-DV_GROUPS=1"),
     ]
     cuda.draw([task(out, LAWS["normal"], out.shape)])
     assert len(driver.compiled) == driver.loads == 3
+
+
+@pytest.mark.parametrize(
+    ("law", "dtype", "rows", "count", "groups"),
+    [
+        ("normal", "float32", 1, 5, 8),
+        ("normal", "bfloat16", 3, 8192, 8),
+        ("normal", "float32", 3, 8191, 4),
+        ("normal", "float32", 3, 4095, 1),
+        ("truncated", "float32", 1, 10**5, 4),
+        ("uniform", "float8_e5m2", 3, 10**5, 4),
+        ("normal", "float64", 3, 1024, 2),
+        ("normal", "float64", 3, 1023, 1),
+    ],
+)
+def test_threads_make_as_many_blocks_as_their_kernel_is_fast_with(
+    driver, law, dtype, rows, count, groups
+):
+    whole = np.zeros((rows, 2 * count), dtypes.resolve(dtype).numpy)[:, :count]
+    cuda.draw([task(whole, LAWS[law], whole.shape)])
+    (launch,) = driver.launched
+    assert (launch.symbol.split("_")[0], launch.groups) == ("rows", groups)
 
 
 START = ("-arch=sm_90", "-default-device", "-std=c++20")

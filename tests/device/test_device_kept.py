@@ -50,7 +50,7 @@ def test_code_is_found_again(folder):
     assert compilations(folder) == 1
     assert compilations(folder) == 0
     (path,) = files(folder)
-    assert re.fullmatch(r"rows_FI_NORMAL_FI_FLOAT32-4-sm_90-[0-9a-f]{24}\.code", path.name)
+    assert re.fullmatch(r"rows_FI_NORMAL_FI_FLOAT32-8-sm_90-[0-9a-f]{24}\.code", path.name)
     assert not list(folder.rglob("*.new"))
 
 

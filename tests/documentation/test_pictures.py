@@ -34,16 +34,22 @@ def test_a_picture_is_drawn_by_the_script_of_its_name(path):
 
 
 def test_the_page_gives_the_numbers_that_the_picture_of_the_limit_shows():
-    rows = json.loads((DOCS / "figures/device.json").read_text("utf-8"))["fills"]
-    kinds = {row["kind"]: row for row in rows if row["dtype"] == "float32"}
-    chosen = [kinds[name] for name in ("uniform, inside", "normal", "truncated, symmetric")]
+    results = DOCS.parent / "benchmarks/results"
+    script = (SCRIPTS / "memory_limit.py").read_text("utf-8")
+    threads, device = (
+        json.loads((results / name).read_text("utf-8"))
+        for name in re.findall(r'RESULTS / "(.*?)"', script)
+    )
+    kinds = {row["kind"]: row for row in device["fills"] if row["dtype"] == "float32"}
+    chosen = [kinds[name] for name in ("uniform", "normal", "truncated, symmetric")]
     for name in ("fastinit", "torch"):
         speeds = [round(row["count"] / row["seconds"][name] / 1e9) for row in chosen]
         assert "{}, {} and {}".format(*speeds) in IMAGES["figures/memory_limit.png"]
-    cores = json.loads((DOCS / "figures/cores.json").read_text("utf-8"))["rows"]
-    text = " ".join(PAGE.split("## The limit of memory")[1].split())
-    shares = cores[-1]["of memset"].values()
-    assert f"{min(shares):.2f} to {max(shares):.2f}" in text
-    assert f"normals at {cores[0]['of memset']['normal']:.2f}" in text
-    of = "uniforms reach {:.2f} of memset, normals {:.2f}, and truncated normals {:.2f}"
-    assert of.format(*(row["of memset"] for row in chosen)) in text
+    table = {"H100": [row["of memset"] for row in chosen]}
+    for number in (1, 4, 16):
+        race = threads["threads"][str(number)]
+        names = (f"{kind} float32" for kind in ("uniform", "normal", "truncated normal"))
+        title = f"{number} thread{'s' * (number > 1)}"
+        table[title] = [race[name]["of_memset"] for name in names]
+    for title, shares in table.items():
+        assert "| {} | {:.2f} | {:.2f} | {:.2f} |".format(title, *shares) in PAGE

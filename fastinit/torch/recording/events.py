@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Origin:
         return f"{inner}, from {_short(self.user_file)}:{self.user_line}"
 
 
+@cache
 def _short(file: str) -> str:
     """The last three parts of a path: enough to recognise a file by."""
     return "/".join(Path(file).parts[-3:])
