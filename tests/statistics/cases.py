@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who draws what: fastinit, NumPy, PyTorch and JAX, each a function from a number to a piece of values.
+"""Who draws what: fastinit, NumPy, PyTorch and JAX, each a function from a number to a piece.
 
 Each piece of a peer has its own seed.  A case says which chances its values are held against.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from counts import Counts, as_numpy
 from laws import NORMAL, TAIL, TRUNCATED, UNIFORM, Array, Chances, Law, of_words, rounded
+from orders import ORDERS
 from p_values import SIGMAS, Result, results
 from tables import version
 
@@ -35,18 +36,28 @@ class Case:
     law: Law
     dtype: str
     draw: Callable[[Case, int], Array]
+    order: str = ""
+    """Of words: the order in which they are read."""
 
     @property
     def label(self) -> str:
         """What tables and options call it."""
-        return f"{self.package} {self.law.name} {self.dtype}"
+        return self.order or f"{self.package} {self.law.name} {self.dtype}"
+
+    @property
+    def ours(self) -> bool:
+        """Whether fastinit draws it."""
+        return self.package == "fastinit"
+
+    @property
+    def exact(self) -> bool:
+        """Whether all its words can be counted: those of float64 values are too many."""
+        return self.ours and self.dtype != "float64"
 
     @property
     def expected(self) -> Chances:
-        """Of fastinit the stream's own chances, but for float64, whose words are too many."""
-        if self.package == "fastinit" and self.dtype != "float64":
-            return of_words(self.law, self.dtype)
-        return rounded(self.law, self.dtype)
+        """The stream's own chances, or else those of the ideal distribution."""
+        return (of_words if self.exact else rounded)(self.law, self.dtype)
 
     @property
     def sigmas(self) -> tuple[float, ...]:
@@ -59,13 +70,18 @@ class Case:
 
 
 def fastinit(case: Case, piece: int) -> Array:
-    """Elements of one large tensor."""
+    """Elements of one large tensor, each case's its own."""
     region = range(piece * PIECE, (piece + 1) * PIECE)
     out = np.empty(PIECE, as_numpy(case.dtype))
     shape = (2**61,)
     return fi.fill(
-        out, case.law.scheme, seed=SEED, name="w", shape=shape, region=region, threads=1
+        out, case.law.scheme, seed=SEED, name=case.label, shape=shape, region=region, threads=1
     )
+
+
+def ordered(case: Case, piece: int) -> Array:
+    """Words in some order, as uniform numbers."""
+    return (ORDERS[case.order](piece) + 0.5) * 2.0**-32
 
 
 def numpy(case: Case, piece: int) -> Array:
@@ -143,12 +159,14 @@ PEERS = [
     ),
 ]
 
-CASES = {case.label: case for case in OURS + PEERS}
+WORDS = [Case("fastinit", UNIFORM, "float64", ordered, order) for order in ORDERS]
+
+CASES = {case.label: case for case in OURS + PEERS + WORDS}
 
 
 def installed(case: Case) -> bool:
     """Whether its package can be asked."""
-    return case.package in ("fastinit", "numpy") or version(case.package) is not None
+    return case.ours or version(case.package) is not None
 
 
 # ---- drawing many -------------------------------------------------------------------------------
@@ -169,7 +187,7 @@ def pool(jobs: int) -> ProcessPoolExecutor:
 
 
 def sample(case: Case, values: int, executor: ProcessPoolExecutor | None = None) -> Counts:
-    """At least `values` values of a case, counted here or by processes."""
+    """About so many values of a case, in whole pieces, counted here or by processes."""
     pieces = -(-values // PIECE)
     if executor is None:
         return counted(case.label, range(pieces))

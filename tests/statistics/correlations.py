@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Are many streams uncorrelated?  A thousand names, seeds, derived draws, and rows of one tensor.
 
-The correlation of two streams is the cosine of the angle between their values: normals point in all
-directions equally.  So the cosines of all pairs are independent in pairs, and the distribution of each
-is known exactly: its square is Beta(1/2, (n - 1) / 2).
+The correlation of two streams is the cosine of the angle between their values: normals point in
+all directions equally.  So the cosines of all pairs are independent in pairs, and the distribution
+of each is known exactly: its square is Beta(1/2, (n - 1) / 2).
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class Chances:
 
 @lru_cache(maxsize=32)
 def rounded(law: Law, dtype: str) -> Chances:
-    """The chances of the ideal distribution, its values rounded to the nearest number of `dtype`."""
+    """The chances of the ideal distribution, whose values are rounded to nearest."""
     below = law.ideal.cdf(middles(dtype))
     return Chances(dtype, np.append(below, 1.0))
 
@@ -161,8 +161,8 @@ def ranked_uniform(ranks: Array) -> Array:
 def of_words(law: Law, dtype: str) -> Chances:
     """The chances of fastinit's values: how many of the 2**32 words give one below each border.
 
-    By bisection over the words in the order of their values.  (At the edges of octaves normals of
-    neighbouring words may be out of order by 2**-21: there the count may be wrong by 2**-22 of all.)
+    By bisection over the words in the order of their values.  (At the edges of octaves normals
+    of near words may be out of order by 2**-21, and a count there wrong by 2**-22 of all words.)
     """
     borders = lower_borders().astype(np.float64)
     word_of = ranked_uniform if isinstance(law.reference, ref.Uniform) else ranked

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Statistics of what fastinit draws: `python tests/statistics/run.py --values 1e10 --peers`.
 
-Prints the tables of docs/quality.md: values of each distribution and dtype, the correlation of many
-streams, and the singular values of a large matrix.  With --peers NumPy, PyTorch and JAX stand beside
-it.  Batteries of tests for words are in batteries.py.
+Prints the tables of docs/quality.md: values of each distribution and dtype, words in several orders,
+the correlation of many streams, and the singular values of a large matrix.  With --peers NumPy,
+PyTorch and JAX stand beside it.  Batteries of tests for words are in batteries.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the reference is there
+
 import cases
 import correlations
 import spectra
@@ -27,7 +29,11 @@ from tables import heading, pretty, table
 RATE = 1e-7
 """How often one test fails for values that are as they should be."""
 
+THEIRS = tuple(f"{case.package} " for case in cases.PEERS)
+"""How labels of peers begin."""
+
 Found = dict[str, list[Result]]
+"""Tests by label."""
 
 
 def report(text: str) -> None:
@@ -38,19 +44,29 @@ def report(text: str) -> None:
 # ---- the sections -------------------------------------------------------------------------------
 
 
-def values(chosen: argparse.Namespace) -> Found:
-    """Every case, drawn by processes."""
+def drawn(chosen: argparse.Namespace, chosen_cases: list[cases.Case]) -> Found:
+    """The tests of some cases, drawn by processes."""
     found = {}
     with cases.pool(chosen.jobs) as executor:
-        for case in [*cases.OURS, *(cases.PEERS if chosen.peers else ())]:
+        for case in chosen_cases:
             if not cases.installed(case) or chosen.case not in case.label:
                 continue
             begun = time.monotonic()
-            ours = case.package == "fastinit"
-            counts = cases.sample(case, chosen.values if ours else chosen.peer_values, executor)
+            count = chosen.values if case.ours else chosen.peer_values
+            counts = cases.sample(case, count, executor)
             found[case.label] = case.judged(counts)
             report(f"{case.label}: {counts.count:,} values, {time.monotonic() - begun:.0f} s")
     return found
+
+
+def values(chosen: argparse.Namespace) -> Found:
+    """Values of every distribution and dtype."""
+    return drawn(chosen, [*cases.OURS, *(cases.PEERS if chosen.peers else ())])
+
+
+def words(chosen: argparse.Namespace) -> Found:
+    """Words in every order, as uniform numbers."""
+    return drawn(chosen, cases.WORDS)
 
 
 def streams(chosen: argparse.Namespace) -> Found:
@@ -61,9 +77,8 @@ def streams(chosen: argparse.Namespace) -> Found:
 def matrices(chosen: argparse.Namespace) -> Found:
     """Square matrices, by every package."""
     found = {}
-    for case in cases.CASES.values():
-        ours = case.package == "fastinit"
-        if case.law is cases.NORMAL and (ours or chosen.peers) and cases.installed(case):
+    for case in [*cases.OURS, *(cases.PEERS if chosen.peers else ())]:
+        if case.law is cases.NORMAL and cases.installed(case):
             begun = time.monotonic()
             found[case.label] = spectra.judged(case, chosen.side)
             report(f"{case.label}: {chosen.side} rows, {time.monotonic() - begun:.0f} s")
@@ -72,6 +87,7 @@ def matrices(chosen: argparse.Namespace) -> Found:
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Found]] = {
     "values": values,
+    "words": words,
     "streams": streams,
     "matrices": matrices,
 }
@@ -121,25 +137,25 @@ def failures(results: list[Result]) -> str:
 
 def tables(section: str, found: Found) -> list[str]:
     """The Markdown tables of a section."""
-    if section != "values":
+    if section not in ("values", "words"):
         return [table([row_of_results(label, results) for label, results in found.items()])]
     tails = [row_of_tails(label, results) for label, results in found.items()]
-    return [
-        table([row_of_values(label, results) for label, results in found.items()]),
-        table([row for row in tails if len(row) > 1]),
-        table(
-            [
-                {
-                    "values": case.label,
-                    "largest difference from the ideal": f"{far:.1e}",
-                    "values at which it is seen": f"{(1.63 / far) ** 2:.0e}",
-                }
-                for case in cases.OURS
-                if case.dtype != "float64" and case.label in found
-                for far in [distance(case.law, case.dtype)]
-            ]
-        ),
+    parts = [
+        [row_of_values(label, results) for label, results in found.items()],
+        [row for row in tails if len(row) > 1],
+        [row_of_distance(case) for case in cases.OURS if case.label in found and case.exact],
     ]
+    return [table(rows) for rows in parts if rows]
+
+
+def row_of_distance(case: cases.Case) -> dict[str, str]:
+    """How far the stream's distribution is from the ideal one, and how many values show it."""
+    far = distance(case.law, case.dtype)
+    return {
+        "values": case.label,
+        "largest difference from the ideal": f"{far:.1e}",
+        "values in which it is seen": f"{(1.63 / far) ** 2:.0e}",  # Kolmogorov's 1 % point
+    }
 
 
 def arguments() -> argparse.Namespace:
@@ -169,7 +185,7 @@ def main() -> int:
     everything = {}
     for section in chosen.sections or SECTIONS:
         found = SECTIONS[section](chosen)
-        everything |= {f"{section}: {label}": results for label, results in found.items()}
+        everything |= {f"{label} ({section})": results for label, results in found.items()}
         print("\n\n".join(tables(section, found)), "\n", flush=True)
     if chosen.json:
         content = {
@@ -179,13 +195,10 @@ def main() -> int:
         }
         Path(chosen.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     tests = [(label, result) for label, results in everything.items() for result in results]
-    ours = [result for label, result in tests if not any(peer in label for peer in PEERS)]
+    ours = [result for label, result in tests if not label.startswith(THEIRS)]
     failed = sum(result.fails(RATE) for result in ours)
     print(f"{failed} of {len(ours)} tests of fastinit fail at a rate of {RATE:g} each.")
     return 1 if failed else 0
-
-
-PEERS = tuple(f": {package} " for package in ("numpy", "torch", "jax"))
 
 
 if __name__ == "__main__":
