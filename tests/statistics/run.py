@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Statistics of what fastinit draws: `python tests/statistics/run.py --values 1e10 --peers`.
 
-Prints the tables of docs/quality.md: values of each distribution and dtype, words in several orders,
-the correlation of many streams, and the singular values of a large matrix.  With --peers NumPy,
-PyTorch and JAX stand beside it.  Batteries of tests for words are in batteries.py.
+Prints the tables of docs/quality.md: values of each distribution and dtype, words in several
+orders, the correlation of many streams, and the singular values of a large matrix.  With --peers
+NumPy, PyTorch and JAX stand beside it.  Batteries of tests for words are in batteries.py.
 """
 
 from __future__ import annotations
