@@ -69,7 +69,7 @@ class Case:
         return results(counts, self.expected, self.sigmas)
 
 
-def fastinit(case: Case, piece: int) -> Array:
+def from_fastinit(case: Case, piece: int) -> Array:
     """Elements of one large tensor, each case's its own."""
     region = range(piece * PIECE, (piece + 1) * PIECE)
     out = np.empty(PIECE, as_numpy(case.dtype))
@@ -79,12 +79,12 @@ def fastinit(case: Case, piece: int) -> Array:
     )
 
 
-def ordered(case: Case, piece: int) -> Array:
+def from_words(case: Case, piece: int) -> Array:
     """Words in some order, as uniform numbers."""
     return (ORDERS[case.order](piece) + 0.5) * 2.0**-32
 
 
-def numpy(case: Case, piece: int) -> Array:
+def from_numpy(case: Case, piece: int) -> Array:
     """numpy.random.Generator, with PCG64."""
     sequence = np.random.SeedSequence(SEED, spawn_key=(piece,))
     generator = np.random.Generator(np.random.PCG64(sequence))
@@ -92,7 +92,7 @@ def numpy(case: Case, piece: int) -> Array:
     return draw(PIECE, dtype=np.dtype(case.dtype))
 
 
-def torch(case: Case, piece: int) -> Array:
+def from_torch(case: Case, piece: int) -> Array:
     """torch.nn.init, on the CPU."""
     import torch
 
@@ -127,13 +127,13 @@ def jax_draw(law: Law, dtype: str) -> Callable[[int], Any]:
     return jax.jit(draw)
 
 
-def jax(case: Case, piece: int) -> Array:
+def from_jax(case: Case, piece: int) -> Array:
     """jax.random with its default generator, threefry."""
     return np.asarray(jax_draw(case.law, case.dtype)(piece))
 
 
 OURS = [
-    Case("fastinit", law, dtype, fastinit)
+    Case("fastinit", law, dtype, from_fastinit)
     for law, dtype in [
         (NORMAL, "float32"),
         (UNIFORM, "float32"),
@@ -148,18 +148,18 @@ OURS = [
 ]
 
 PEERS = [
-    Case("numpy", NORMAL, "float32", numpy),
-    Case("numpy", NORMAL, "float64", numpy),
-    Case("numpy", UNIFORM, "float32", numpy),
+    Case("numpy", NORMAL, "float32", from_numpy),
+    Case("numpy", NORMAL, "float64", from_numpy),
+    Case("numpy", UNIFORM, "float32", from_numpy),
     *(
         Case(package, law, dtype, draw)
-        for package, draw in [("torch", torch), ("jax", jax)]
+        for package, draw in [("torch", from_torch), ("jax", from_jax)]
         for law in (NORMAL, UNIFORM, TRUNCATED)
         for dtype in ("float32", "bfloat16")
     ),
 ]
 
-WORDS = [Case("fastinit", UNIFORM, "float64", ordered, order) for order in ORDERS]
+WORDS = [Case("fastinit", UNIFORM, "float64", from_words, order) for order in ORDERS]
 
 CASES = {case.label: case for case in OURS + PEERS + WORDS}
 

@@ -17,23 +17,18 @@ PART = 2**16
 """Values whose products are summed together: their arrays stay in the cache."""
 
 
-def zeros(size: int) -> Array:
-    """Sums of nothing."""
-    return np.zeros(size)
-
-
 @dataclass
 class Counts:
     """What is known of a sample; two of them can be added."""
 
     count: int = 0
     cells: Array = field(default_factory=lambda: np.zeros(CELLS, np.int64))
-    powers: Array = field(default_factory=lambda: zeros(4))
+    powers: Array = field(default_factory=lambda: np.zeros(4))
     """Sums of the first four powers of the values in standard units."""
-    pairs: Array = field(default_factory=lambda: zeros(len(LAGS)))
-    products: Array = field(default_factory=lambda: zeros(len(LAGS)))
+    pairs: Array = field(default_factory=lambda: np.zeros(len(LAGS)))
+    products: Array = field(default_factory=lambda: np.zeros(len(LAGS)))
     """Sums of products of values in standard units at each lag."""
-    squares: Array = field(default_factory=lambda: zeros(len(LAGS)))
+    squares: Array = field(default_factory=lambda: np.zeros(len(LAGS)))
     """The same of their squares less 1."""
 
     def add(self, values: Array, expected: Chances) -> None:
