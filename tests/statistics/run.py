@@ -78,7 +78,7 @@ def matrices(chosen: argparse.Namespace) -> Found:
     """Square matrices, by every package."""
     found = {}
     for case in [*cases.OURS, *(cases.PEERS if chosen.peers else ())]:
-        if case.law is cases.NORMAL and cases.installed(case):
+        if case.law is cases.NORMAL and cases.installed(case) and chosen.case in case.label:
             begun = time.monotonic()
             found[case.label] = spectra.judged(case, chosen.side)
             report(f"{case.label}: {chosen.side} rows, {time.monotonic() - begun:.0f} s")
