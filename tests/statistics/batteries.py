@@ -29,7 +29,7 @@ RUNS = 3
 
 dieharder calls p-values below 0.005 or above 0.995 weak.  For a good generator 0.3 % are below and
 1.9 % above: its Kolmogorov-Smirnov test of 100 p-values takes the distance from i / 101 alone
-(libdieharder/kstest.c), which is too small.  So a test is weak three times for one generator in 10**5.
+(libdieharder/kstest.c), which is too small.  So one good generator in 10**5 is weak three times.
 """
 
 APART = 2**14
