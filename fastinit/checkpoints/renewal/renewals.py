@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from fastinit.checkpoints.advice import explained
 from fastinit.checkpoints.copies import Copy, copies
-from fastinit.checkpoints.descriptors import OpenFile
 from fastinit.checkpoints.entries import Entry
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.formats import DEFAULT, SINGLE_FORMATS
@@ -28,6 +27,7 @@ from fastinit.checkpoints.pieces import PIECES, Piece, Run, Span, chunks, wanted
 from fastinit.checkpoints.read import Checkpoint, read_exactly
 from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import CheckpointError
+from fastinit.machine.descriptors import OpenFile
 from fastinit.numerics.dtypes import DTYPES, DType
 from fastinit.texts import printable, quoted
 
