@@ -25,11 +25,12 @@ DAMAGED = "the file system is damaged: have it checked (fsck){elsewhere}"
 GONE = "the disk is gone: connect and mount it again{elsewhere}"
 UNABLE = "the file system cannot do this: {other}"
 PERMISSION = "give yourself permission to {verb} there{elsewhere}"
+IN_USE = "close whatever has it open or mapped, or give yourself permission to {verb} there"
 BUSY = "another program is using it: end that program{elsewhere}"
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 ADVICE = {
-    errno.EACCES: PERMISSION,
+    errno.EACCES: PERMISSION if storage.POSIX else f"{IN_USE}{{elsewhere}}",
     errno.EPERM: PERMISSION,
     errno.EROFS: "the file system is read-only: {other}",
     errno.EFBIG: "raise the file size limit (ulimit -f), or write smaller files (max_shard_size)",

@@ -3,13 +3,14 @@
 
 Where the system opens folders, a file is found relative to the descriptor: nobody can put another
 folder or a symbolic link in between.  Windows opens none.  There paths are joined, a lock is that
-of a hidden file in the folder, which stays there, and names are not flushed: NTFS keeps a journal
-of them.
+of a hidden file in the folder, and names are not flushed: NTFS keeps a journal of them.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from fastinit.machine import storage
@@ -68,13 +69,26 @@ class FolderByPath(OpenFolder):
             self._path = os.path.abspath(path)
 
     def open_in(self, file: OpenFile, name: str, flags: int, mode: int = 0o666) -> int:
-        """Open `name`, and return the descriptor."""
-        return file.open(os.path.join(self._path, name), flags | storage.NO_FOLLOW, mode)
+        """Open `name`, and return the descriptor; whoever is quick can still put a link there.
+
+        Raises:
+            OSError: ELOOP for a symbolic link or a folder, among others.
+        """
+        path = os.path.join(self._path, name)
+        if os.path.islink(path) or os.path.isdir(path):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        return file.open(path, flags, mode)
 
     def lock(self, *, shared: bool = False) -> bool | None:
         """Lock a file in it that is there for nothing else."""
         self.open_in(self, LOCK_FILE, os.O_RDWR | os.O_CREAT)
         return super().lock(shared=shared)
+
+    def release(self) -> None:
+        """Unlock and close it, and remove the hidden file unless others have it open."""
+        super().release()
+        with suppress(OSError):
+            self.remove(LOCK_FILE)
 
     def state(self, name: str, *, follow: bool = False) -> os.stat_result:
         """What the system says of `name`."""

@@ -23,8 +23,8 @@ except ModuleNotFoundError:
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 
-FIRST, SHARES = 2**62, 64
-"""The bytes that stand for a file on Windows; no file is so large."""
+FIRST, SHARES = 2**43, 64
+"""The bytes that stand for a file on Windows, behind 8 TiB, where no file of ours ends."""
 
 
 def lock(descriptor: int, *, shared: bool) -> bool | None:

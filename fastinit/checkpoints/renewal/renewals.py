@@ -193,15 +193,19 @@ def space_for(renewals: Iterable[Renewal]) -> int:
 def make(
     target: Folder, renewal: Renewal, workers: int, progress: Callable[[int], None] | None
 ) -> None:
-    """Make one file anew, and give it the old one's name, owner and mode."""
+    """Make one file anew, and give it the old one's name, owner and mode.
+
+    The old one is closed by then: Windows replaces no file that is open.
+    """
     old = target.opened.new()
     try:
         _open(target, renewal, old)
         target.imitate([renewal.file])
         source = _Source(renewal, old.fileno(), target)
-        fill(target, [source], workers, progress, publish=True)
+        (file,) = fill(target, [source], workers, progress, publish=False)
     finally:
         target.opened.release(old)
+    file.publish()
 
 
 def _open(target: Folder, renewal: Renewal, old: OpenFile) -> None:
