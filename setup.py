@@ -103,7 +103,9 @@ class BuildExtensions(build_ext):
         if WINDOWS:
             clang = shutil.which("clang-cl")
             if not clang:
-                raise SystemExit("clang-cl is not in PATH: install LLVM, or set FASTINIT_NO_NATIVE=1")
+                raise SystemExit(
+                    "clang-cl is not in PATH: install LLVM, or set FASTINIT_NO_NATIVE=1"
+                )
             self.compiler.initialize()
             self.compiler.cc = clang
         super().build_extensions()
