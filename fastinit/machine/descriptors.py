@@ -44,7 +44,7 @@ class OpenFile(io.IOBase):
         self, path: str | os.PathLike[str], flags: int, mode: int = 0o666, dir_fd: int | None = None
     ) -> int:
         """Open what is at `path`, and return the descriptor."""
-        opener = partial(os.open, flags=flags | storage.BINARY, mode=mode, dir_fd=dir_fd)
+        opener = partial(os.open, flags=flags | storage.AS_BYTES, mode=mode, dir_fd=dir_fd)
         self._numbers.extend(map(opener, [path]))
         return self.fileno()
 

@@ -20,13 +20,13 @@ POSIX = os.open in os.supports_dir_fd
 FOLDER = getattr(os, "O_DIRECTORY", 0)
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-BINARY = getattr(os, "O_BINARY", 0)
+AS_BYTES = getattr(os, "O_BINARY", 0)
 """Flags of `os.open`; 0 where the system has none, and Windows alone knows text files."""
 
 FLUSHABLE = os.O_RDONLY if POSIX else os.O_RDWR
 """How to open a file that is only to be flushed."""
 
-MOST = 2**24
+READ_SIZE = 2**24
 """Bytes that are read at once without `preadv`: such a read takes a buffer of its own."""
 
 NO_COPY = {
@@ -60,7 +60,7 @@ def read(descriptor: int, buffer: memoryview, offset: int) -> int:
     if hasattr(os, "preadv"):
         return os.preadv(descriptor, [buffer], offset)
     with _at(descriptor, offset):
-        data = os.read(descriptor, min(len(buffer), MOST))
+        data = os.read(descriptor, min(len(buffer), READ_SIZE))
     buffer[: len(data)] = data
     return len(data)
 
