@@ -26,7 +26,7 @@ AS_BYTES = getattr(os, "O_BINARY", 0)
 FLUSHABLE = os.O_RDONLY if POSIX else os.O_RDWR
 """How to open a file that is only to be flushed."""
 
-READ_SIZE = 2**24
+MOST_READ = 2**24
 """Bytes that are read at once without `preadv`: such a read takes a buffer of its own."""
 
 NO_COPY = {
@@ -60,7 +60,7 @@ def read(descriptor: int, buffer: memoryview, offset: int) -> int:
     if hasattr(os, "preadv"):
         return os.preadv(descriptor, [buffer], offset)
     with _at(descriptor, offset):
-        data = os.read(descriptor, min(len(buffer), READ_SIZE))
+        data = os.read(descriptor, min(len(buffer), MOST_READ))
     buffer[: len(data)] = data
     return len(data)
 

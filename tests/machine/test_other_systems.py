@@ -224,10 +224,10 @@ def test_links_and_folders_in_the_place_of_files_are_refused(run, system, tmp_pa
 
 
 def test_reads_and_writes_at_an_offset_without_the_systems(monkeypatch, tmp_path):
-    """A read gives at most `READ_SIZE` bytes, as one of the system may."""
+    """A read gives at most `MOST_READ` bytes, as one of the system may."""
     monkeypatch.delattr("os.preadv")
     monkeypatch.delattr("os.pwrite")
-    monkeypatch.setattr(storage, "READ_SIZE", 5)
+    monkeypatch.setattr(storage, "MOST_READ", 5)
     with open(tmp_path / "file", "w+b") as file:
         assert storage.write(file.fileno(), memoryview(b"0123456789"), 3) == 10
         buffer = bytearray(7)
