@@ -17,7 +17,6 @@ from typing import Any, SupportsIndex
 
 from fastinit.checkpoints import claims, refusals, replace
 from fastinit.checkpoints.advice import NoSpaceError
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.dispatching import journals
 from fastinit.checkpoints.dispatching.engine import Engine, check, started
 from fastinit.checkpoints.drawing import Drawing
@@ -30,6 +29,7 @@ from fastinit.checkpoints.targets import is_store, located
 from fastinit.checkpoints.writable import Durability, check_durability
 from fastinit.docstrings import shares
 from fastinit.errors import CheckpointError
+from fastinit.machine.descriptors import OpenFiles
 from fastinit.machine.floats import default_floats
 from fastinit.machine.parallel import thread_count
 from fastinit.plans.reading import CONFIG_FILE
