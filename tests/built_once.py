@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 
-def built_once(
-    factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]
-) -> Path:
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
     """The folder of that name, in which `build` has worked once."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

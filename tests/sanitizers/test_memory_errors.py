@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The C layer and its border under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-The package is built once more, into a folder of its own, and the tests that call every kernel run on
-it.  Copies of a C file with a planted mistake show that each kind of mistake is found, in every
+The package is built once more, into a folder of its own, and the tests that call every kernel run
+on it.  Copies of a C file with a planted mistake show that each kind of mistake is found, in every
 instruction set.
 
 `detect_leaks=0`: the interpreter itself leaves thousands of blocks at its end; test_steady.py looks

@@ -12,6 +12,7 @@ import shutil
 
 import pytest
 import reference as ref
+from built_once import built_once
 from c_driver import CASES, Kind, Machine, assert_same_answers, build
 from cross_requests import Fill, Map, Words
 
@@ -44,8 +45,8 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for tool in (kind.compiler, *kind.emulator):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not in this machine")
-    folder = tmp_path_factory.mktemp(request.param)
-    return Machine(request.param, kind, build(kind, folder))
+    folder = built_once(tmp_path_factory, request.param, lambda folder: build(kind, folder))
+    return Machine(request.param, kind, folder / "fills")
 
 
 # ---- tests --------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Threads that fill one memory together write, and read, nothing of each other's.
 
-ThreadSanitizer watches `fills.c`, in which four threads make each answer: parts of 37 elements side
-by side, or rows, by every kernel of every instruction set of this machine.  The bits are compared
-too.  The C layer has one variable, the table in force, which is set before any thread begins.
+ThreadSanitizer watches `fills.c`, in which four threads make each answer: parts of 37 elements
+side by side, or rows, by every kernel of every instruction set of this machine.  The bits are
+compared too.  The C layer has one variable, the table in force, which is set before any thread
+begins.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import c_driver
 import pytest
 import reference as ref
+from built_once import built_once
 from c_driver import CASES, Kind, Machine, assert_same_answers, build
 from cross_requests import Fill, Map, Words
 
@@ -38,7 +40,8 @@ def compiler() -> str:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     kind = Kind(compiler(), WATCHED, (), instruction_sets.available())
-    return Machine("watched", kind, build(kind, tmp_path_factory.mktemp("watched")))
+    folder = built_once(tmp_path_factory, "watched", lambda folder: build(kind, folder))
+    return Machine("watched", kind, folder / "fills")
 
 
 def test_no_thread_touches_what_another_one_writes(watched):
