@@ -32,8 +32,8 @@ FLAGS = [
     "-O1",
     SANITIZERS,
     "-fno-sanitize-recover=all",
-    # A call for each access, which takes a third of the time to compile.
-    *("--param", "asan-instrumentation-with-call-threshold=0"),
+    # Calls instead of code for each access, and loops that stay loops: they compile soon.
+    *("--param", "asan-instrumentation-with-call-threshold=0", "-fno-tree-loop-optimize"),
 ]
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
