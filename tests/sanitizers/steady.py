@@ -3,8 +3,9 @@
 
     steady.py WHAT TIMES     WHAT is a function of LOOPS, which takes the number of the turn
 
-A line of JSON has the bytes resident, the descriptors and the threads after a tenth of the turns,
-which warms every cache up, after half and after all of them.  Nothing is judged here.
+A line of JSON has the bytes resident, the blocks of memory of the interpreter, the descriptors and
+the threads after a tenth of the turns, after half, when every cache is full, and after all.
+Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def held() -> dict[str, int]:
     return {
         "resident": pages * os.sysconf("SC_PAGESIZE"),
         "descriptors": len(os.listdir("/proc/self/fd")),
+        "blocks": sys.getallocatedblocks(),
         "threads": len(os.listdir("/proc/self/task")),
         "python threads": threading.active_count(),
     }

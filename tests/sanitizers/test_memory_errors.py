@@ -157,7 +157,8 @@ DRAW = "import fastinit as fi; fi.array((1280 + 3,), 'normal()', seed=0, name='w
 def test_a_mistake_is_found(built, tmp_path, mistake):
     right, wrong, words = PLANTED[mistake]
     lib = with_mistake(built, tmp_path, right, wrong)
-    for isa in instruction_sets.available():
+    every, best = instruction_sets.available(), instruction_sets.available()[:1]
+    for isa in every if "kernel" in mistake else best:
         done = run(lib, "-c", DRAW, FASTINIT_ISA=isa)
         assert done.returncode != 0, isa
         assert words in done.stderr, (isa, done.stderr[-3000:])
