@@ -129,11 +129,6 @@ PLANTED = {
         "c->copy[i].from, c->copy[i].size + 1)",
         "heap-buffer-overflow",
     ),
-    "a buffer that is too small": (
-        "tile[PIECES][FI_TILE_WORDS * 4]",
-        "tile[PIECES][FI_TILE_WORDS * 4 - 64]",
-        "buffer-overflow",
-    ),
     "a shift by 64": ("start >> (2 - wide)", "start >> (64 - wide)", "shift exponent 64"),
     "an overflow": (
         "size_t tiles = count >> (7 - wide);",
