@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Build the two extensions: the kernels, and what only C can do to the machine's state.
 
-Everything else about the package is in pyproject.toml.  Two switches: FASTINIT_WERROR=1 turns
-compiler warnings into errors; FASTINIT_NO_NATIVE=1 builds neither extension, calls no compiler, and
-marks the package, whose values Numba then computes (`pip install '.[numba]'`).
+Everything else about the package is in pyproject.toml.  Three switches: FASTINIT_WERROR=1 turns
+compiler warnings into errors; FASTINIT_CFLAGS adds flags, which may replace those below;
+FASTINIT_NO_NATIVE=1 builds neither extension, calls no compiler, and marks the package, whose
+values Numba then computes (`pip install '.[numba]'`).
 
 On Windows the compiler is clang-cl: Microsoft's lacks GCC's attributes and built-in functions, and
 MinGW's GCC does not align vectors on the stack.
@@ -33,6 +34,7 @@ C_FLAGS = [
 ]
 if os.environ.get("FASTINIT_WERROR") == "1":
     C_FLAGS += ["-Werror"]
+C_FLAGS += os.environ.get("FASTINIT_CFLAGS", "").split()
 WINDOWS = os.name == "nt"
 if WINDOWS:
     C_FLAGS = [f"/clang:{flag}" for flag in C_FLAGS]

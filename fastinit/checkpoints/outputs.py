@@ -207,7 +207,8 @@ def fill(
             output = Output(target, contents, publish, (left or {}).get(contents.file))
             made.append(output.file)
             writing = _Writing(output.file)
-            yield _Task(output, writing, None)
+            if output.header or not output.missing:  # else the file may be finished before it
+                yield _Task(output, writing, None)
             for wanted in output.missing:
                 for chunk in _chunks(contents, wanted):
                     yield _Task(output, writing, chunk)

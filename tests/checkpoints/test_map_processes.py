@@ -18,7 +18,8 @@ from mapped_files import BESIDE, INIT, expected, made
 from test_space import fill_up, small_disk  # noqa: F401 - a fixture
 
 import fastinit as fi
-from fastinit.checkpoints import maps
+from fastinit.checkpoints import maps, outputs
+from fastinit.machine.descriptors import OpenFiles
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.pieces import CHUNK
 from fastinit.errors import CheckpointError, VerifyError
@@ -32,6 +33,19 @@ def test_new_files_have_the_mode_of_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "new").iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize("file", ["e.bin", "e.npy"])
+def test_the_parts_of_a_file_may_be_done_in_any_order(tmp_path, monkeypatch, file):
+    """A raw file has no header whose turn could come after the file was finished."""
+
+    def backwards(tasks, work, workers, prepare):
+        prepare()
+        for task in reversed(list(tasks)):
+            work(task)
+
+    monkeypatch.setattr(outputs, "run", backwards)
+    assert (made(tmp_path / file) == expected()).all()
 
 
 @pytest.mark.parametrize("level", ["none", "file", "full"])

@@ -14,8 +14,11 @@
  * Copies between layouts are checked first, whatever is asked.
  *
  * With the argument `unusual` the floating-point state is, during each call, one that another
- * library might have left behind; it must still be there afterwards. */
+ * library might have left behind; it must still be there afterwards.  With the argument `threads`
+ * several threads make each answer together, as they do in the package: each makes some parts of
+ * PART elements, or rows of the outermost axis. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +50,7 @@ static uint32_t given[MOST_WORDS];
 static size_t given_count;
 static _Alignas(8) unsigned char out[MOST_BYTES + GUARD];
 static uint64_t state_during;
+static int together; /* whether several threads make an answer */
 
 static void stop(const char *why) {
     fprintf(stderr, "%s\n", why);
@@ -128,11 +132,71 @@ static void rows_of(request *r) {
         r->axis[n].out_step = (ptrdiff_t)(r->elements * fi_dtype_size(r->dtype));
 }
 
-static fi_status call(const request *r) {
-    if (r->what == FILL) return fi_fill(out, r->dtype, &r->rows, &r->spec);
-    if (r->what == MAP) return fi_map(out, r->dtype, given, given_count, &r->spec);
-    uint32_t *words = (uint32_t *)(void *)out;
-    return fi_words(words, r->rows.start, r->rows.count, r->spec.key, r->spec.subsequence);
+/* The answer to a request, from `to` on. */
+static fi_status call(const request *r, unsigned char *to, const uint32_t *words, size_t count) {
+    if (r->what == FILL) return fi_fill(to, r->dtype, &r->rows, &r->spec);
+    if (r->what == MAP) return fi_map(to, r->dtype, words, count, &r->spec);
+    uint32_t *raw = (uint32_t *)(void *)to;
+    return fi_words(raw, r->rows.start, r->rows.count, r->spec.key, r->spec.subsequence);
+}
+
+enum { THREADS = 4, PART = 37 };
+
+/* What a thread makes: every THREADS-th part from `part` on.  Nothing orders the threads, as a lock
+ * or an atomic counter would: so each race between them is seen, whoever comes first. */
+typedef struct work {
+    const request *request;
+    size_t part, parts;
+    fi_status status;
+} work;
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Elements that follow each other. */
+static size_t run_of(const request *r) { return r->what == MAP ? r->elements : r->rows.count; }
+
+/* Part `number`: a request of its own, for other memory. */
+static fi_status call_part(const request *whole, size_t number) {
+    request r = *whole;
+    const size_t size = fi_dtype_size(r.dtype), first = number * PART;
+    const size_t words = r.what == MAP && r.dtype == FI_FLOAT64 ? 2 : 1; /* of an element */
+    if (r.rows.axes) {
+        r.rows.start += number * r.axis[0].start_step;
+        r.rows.axis = whole->axis + 1;
+        r.rows.axes--;
+        return call(&r, out + (ptrdiff_t)number * r.axis[0].out_step, NULL, 0);
+    }
+    r.rows.start += first;
+    r.rows.count = least(PART, run_of(whole) - first);
+    return call(&r, out + first * size, given + first * words, r.rows.count * words);
+}
+
+static void *work_on(void *argument) {
+    work *w = argument;
+    set_float_state(state_during);
+    for (; w->part < w->parts; w->part += THREADS) {
+        const fi_status status = call_part(w->request, w->part);
+        if (status != FI_OK) w->status = status;
+    }
+    if (float_state() != state_during) stop("the floating-point state of a thread has changed");
+    set_float_state(USUAL);
+    return NULL;
+}
+
+static fi_status call_together(const request *r) {
+    const size_t parts = r->rows.axes ? r->axis[0].count : (run_of(r) + PART - 1) / PART;
+    work each[THREADS];
+    pthread_t thread[THREADS];
+    fi_status status = FI_OK;
+    for (size_t i = 0; i < THREADS; i++) {
+        each[i] = (work){.request = r, .part = i, .parts = parts, .status = FI_OK};
+        if (pthread_create(&thread[i], NULL, work_on, &each[i])) stop("no thread");
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        if (pthread_join(thread[i], NULL)) stop("no end of a thread");
+        if (each[i].status != FI_OK) status = each[i].status;
+    }
+    return status;
 }
 
 static void answer(const request *r) {
@@ -144,7 +208,7 @@ static void answer(const request *r) {
         if (fi_isa_select(fi_isa_name(i)) != FI_OK) stop("an instruction set cannot be selected");
         memset(out, GUARD_BYTE, bytes + GUARD);
         set_float_state(state_during);
-        const fi_status status = call(r);
+        const fi_status status = together ? call_together(r) : call(r, out, given, given_count);
         const uint64_t state_after = float_state();
         set_float_state(USUAL);
         if (state_after != state_during) stop("the floating-point state has changed");
@@ -187,6 +251,7 @@ int main(int arguments, char **argument) {
     check_copies();
     state_during = USUAL;
     if (arguments > 1 && !strcmp(argument[1], "unusual")) state_during = UNUSUAL;
+    if (arguments > 1 && !strcmp(argument[1], "threads")) together = 1;
     for (char name[8]; scanf("%7s", name) == 1;) {
         request r = {.what = FILL, .dtype = FI_FLOAT32};
         if (!strcmp(name, "given")) {
