@@ -19,7 +19,6 @@ from test_space import fill_up, small_disk  # noqa: F401 - a fixture
 
 import fastinit as fi
 from fastinit.checkpoints import maps, outputs
-from fastinit.machine.descriptors import OpenFiles
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.pieces import CHUNK
 from fastinit.errors import CheckpointError, VerifyError
