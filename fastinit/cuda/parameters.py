@@ -7,6 +7,7 @@ Which elements go into them is decided in cuts.py and launches.py.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -117,22 +118,34 @@ class JobsParameter(ctypes.Structure):
     )
 
 
-def spec(numbers: Numbers, seed: int, subsequence: int) -> SpecParameter:
-    """The numbers and the stream as C takes them."""
-    found = SpecParameter.from_buffer_copy(_first_spec(numbers, seed))
+def spec(first: bytes, subsequence: int) -> SpecParameter:
+    """The numbers and the stream as C takes them.
+
+    Args:
+        first: what `first_spec` returns.
+    """
+    found = SpecParameter.from_buffer_copy(first)
     found.subsequence = subsequence
     return found
 
 
+def first_spec(numbers: Numbers, seed: int) -> bytes:
+    """The numbers and the seed: tensors of a model differ in the subsequence alone.
+
+    They are bytes, as numbers can be equal and differ: a mean that underflows gives a shift of -0.
+    """
+    return _first_spec(numbers, seed, math.copysign(1.0, numbers.shift))
+
+
 @lru_cache(maxsize=256)
-def _first_spec(numbers: Numbers, seed: int) -> SpecParameter:
-    """The numbers and the seed: tensors of a model differ in the subsequence alone."""
+def _first_spec(numbers: Numbers, seed: int, sign: float) -> bytes:
+    """`first_spec`; `sign`, of the shift, tells apart what the cache would take for equal."""
     found = SpecParameter(key=seed)
     for field in fields(numbers):
         if field.name != "kind":
             setattr(found, field.name, getattr(numbers, field.name))
     found.distribution = list(DISTRIBUTIONS).index(numbers.kind)
-    return found
+    return bytes(found)
 
 
 @lru_cache(maxsize=256)
