@@ -336,6 +336,7 @@ def a_tree_of_jax(device: torch.device) -> None:
         return {"w": jax.nn.initializers.he_normal()(key, SHAPE), "b": jax.numpy.zeros(7)}
 
     tree = fj.init(start, jax.random.key(0), seed=3)
+    assert tree["w"].devices() == {jax.devices("gpu")[0]}, tree["w"].devices()
     same(np.asarray(tree["w"]), expected(scheme="he_normal(layout='jax')"))
     assert not np.asarray(tree["b"]).any()
 

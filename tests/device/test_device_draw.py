@@ -284,6 +284,12 @@ def test_structures_are_those_of_the_kernel_text(driver, kind):
         assert layout[f"{name}.{field}"] == (place.offset, place.size)
 
 
+@pytest.mark.parametrize("function", [cuda.draw, cuda.prepare])
+def test_one_task_is_not_tasks(driver, function):
+    with pytest.raises(TypeError, match=r"one DeviceTask: .* such as \[task\]"):
+        function(task(np.ones(5, np.float32), LAWS["normal"], (5,)))
+
+
 @pytest.mark.parametrize("means", [(0.0, -1e-60), (-1e-60, 0.0)])
 def test_a_shift_of_minus_zero_is_not_that_of_zero(driver, means):
     """-1e-60 is -0 in float32, and then all values are 0 of either sign."""
