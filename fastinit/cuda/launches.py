@@ -9,14 +9,17 @@ multiprocessor to have several, few enough for each to keep its table for many p
 from __future__ import annotations
 
 import ctypes
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastinit.cuda import parameters
 from fastinit.cuda.arrays import DeviceTask
 from fastinit.cuda.cuts import DeviceAxes, DeviceRows, DeviceRun, cut
 from fastinit.numerics.dtypes import DType
+from fastinit.values.numbers import Numbers
 
 THREADS = 256
 """Threads of a block: FI_THREADS."""
@@ -100,8 +103,8 @@ def launches(tasks: Iterable[DeviceTask], multiprocessors: int) -> Iterator[Laun
         numbers, stream, dtype = task.source.numbers, task.source.stream, task.source.dtype
         assert numbers is not None, "checked by draw"
         assert stream is not None
-        spec, subsequence = parameters.first_spec(numbers, stream.seed), stream.subsequence
-        law = Law(spec, parameters.kernel_name(numbers, dtype), dtype)
+        law = _law(numbers, dtype, stream.seed, math.copysign(1.0, numbers.shift))
+        subsequence = stream.subsequence
         for piece in cut(task.out, task.part, dtype):
             if isinstance(piece, DeviceRun):
                 runs[law].append((subsequence, piece))
@@ -112,6 +115,17 @@ def launches(tasks: Iterable[DeviceTask], multiprocessors: int) -> Iterator[Laun
     for law, together in runs.items():
         for first in range(0, len(together), parameters.MOST_JOBS):
             yield _of_runs(law, together[first : first + parameters.MOST_JOBS], most)
+
+
+@lru_cache(maxsize=256)  # the tensors of a model have few
+def _law(numbers: Numbers, dtype: DType, seed: int, sign: float) -> Law:
+    """The law of a task.
+
+    Args:
+        sign: of the shift, by which the cache tells -0 from 0; a mean that underflows gives -0.
+    """
+    spec, name = parameters.first_spec(numbers, seed), parameters.kernel_name(numbers, dtype)
+    return Law(spec, name, dtype)
 
 
 def _pass_size(dtype: DType, groups: int) -> int:

@@ -7,10 +7,8 @@ Which elements go into them is decided in cuts.py and launches.py.
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import lru_cache
 from typing import Any
 
 from fastinit.cuda.cuts import MOST_SCATTERED_AXES, DeviceAxes, DeviceRows
@@ -130,16 +128,7 @@ def spec(first: bytes, subsequence: int) -> SpecParameter:
 
 
 def first_spec(numbers: Numbers, seed: int) -> bytes:
-    """The numbers and the seed: tensors of a model differ in the subsequence alone.
-
-    They are bytes, as numbers can be equal and differ: a mean that underflows gives a shift of -0.
-    """
-    return _first_spec(numbers, seed, math.copysign(1.0, numbers.shift))
-
-
-@lru_cache(maxsize=256)
-def _first_spec(numbers: Numbers, seed: int, sign: float) -> bytes:
-    """`first_spec`; `sign`, of the shift, tells apart what the cache would take for equal."""
+    """The bytes of a spec of the numbers and the seed, whose subsequence is yet to be set."""
     found = SpecParameter(key=seed)
     for field in fields(numbers):
         if field.name != "kind":
@@ -148,7 +137,6 @@ def _first_spec(numbers: Numbers, seed: int, sign: float) -> bytes:
     return bytes(found)
 
 
-@lru_cache(maxsize=256)
 def kernel_name(numbers: Numbers, dtype: DType) -> str:
     """Which kernel draws the numbers, as `kernel_of` in src_c/fill.c chooses it.
 
