@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -166,19 +167,12 @@ def a_graph_without_a_loaded_kernel(device: torch.device) -> None:
 @check
 def every_dtype_by_a_copy(device: torch.device) -> None:
     """FASTINIT_CUDA=copy gives the same bytes."""
-    before = os.environ.get(choice.CUDA_VARIABLE)
-    os.environ[choice.CUDA_VARIABLE] = "copy"
-    try:
+    with mock.patch.dict(os.environ, {choice.CUDA_VARIABLE: "copy"}):
         for dtype in (torch.float32, torch.bfloat16, torch.float8_e4m3fn, torch.float64):
             out = torch.empty(SHAPE, dtype=dtype, device=device)
             same_tensor(fi.fill(out, SCHEME, seed=3, name="w"), tensor_of(dtype))
             out = torch.empty(SHAPE[::-1], dtype=dtype, device=device).T
             same_tensor(fi.fill(out, SCHEME, seed=3, name="w"), tensor_of(dtype))
-    finally:
-        if before is None:
-            del os.environ[choice.CUDA_VARIABLE]
-        else:
-            os.environ[choice.CUDA_VARIABLE] = before
 
 
 @check
@@ -342,6 +336,7 @@ def a_tree_of_jax(device: torch.device) -> None:
         return {"w": jax.nn.initializers.he_normal()(key, SHAPE), "b": jax.numpy.zeros(7)}
 
     tree = fj.init(start, jax.random.key(0), seed=3)
+    assert tree["w"].devices() == {jax.devices("gpu")[0]}, tree["w"].devices()
     same(np.asarray(tree["w"]), expected(scheme="he_normal(layout='jax')"))
     assert not np.asarray(tree["b"]).any()
 

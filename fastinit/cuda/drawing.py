@@ -35,6 +35,7 @@ def draw(tasks: Iterable[DeviceTask]) -> None:
         ImportError: cuda-bindings is not installed.
         BackendError: kernels cannot run there (see `problem`); the driver reports an error; or a
             stream is being captured into a CUDA graph and a kernel is not loaded yet.
+        TypeError: `tasks` is one task.
         ValueError: a task has another shape than its region, memory that is not aligned to its
             dtype, or a sampler that only the CPU can draw.
 
@@ -50,7 +51,7 @@ def prepare(tasks: Iterable[DeviceTask]) -> None:
     After this, `draw` can be captured into a CUDA graph.
 
     Raises:
-        ImportError, BackendError, ValueError: as `draw`.
+        ImportError, BackendError, TypeError, ValueError: as `draw`.
     """
     _loaded(tasks)
 
@@ -91,6 +92,8 @@ def _loaded_launches(tasks: Iterable[DeviceTask]) -> list[tuple[Device, int, lis
 
 def _by_stream(tasks: Iterable[DeviceTask]) -> dict[tuple[int, int], list[DeviceTask]]:
     """The tasks that have elements, by device and stream, once all are found to be valid."""
+    if isinstance(tasks, DeviceTask):  # a tuple, so it could be gone through
+        raise TypeError("tasks is one DeviceTask: need an iterable of them, such as [task]")
     found: dict[tuple[int, int], list[DeviceTask]] = defaultdict(list)
     for task in tasks:
         check_task(task)

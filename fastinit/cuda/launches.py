@@ -9,8 +9,10 @@ multiprocessor to have several, few enough for each to keep its table for many p
 from __future__ import annotations
 
 import ctypes
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastinit.cuda import parameters
@@ -61,11 +63,17 @@ class Launch(NamedTuple):
 
 
 class Law(NamedTuple):
-    """What the runs of one launch have in common."""
+    """What the runs of one launch have in common.
 
-    numbers: Numbers
+    Attributes:
+        spec: numbers and seed, as `parameters.first_spec` returns them.
+        numbers: the name of the kernels that draw them, as in `Kernel`.
+        dtype: of the values.
+    """
+
+    spec: bytes
+    numbers: str
     dtype: DType
-    seed: int
 
     def kernel(self, cut: str, row: int | None = None) -> Kernel:
         """The kernel that draws it.
@@ -73,15 +81,15 @@ class Law(NamedTuple):
         Args:
             row: elements of each of several rows, which are to fill a pass.
         """
-        name = parameters.kernel_name(self.numbers, self.dtype)
-        return Kernel(cut, name, f"FI_{self.dtype.name.upper()}", self._groups(cut, name, row))
+        groups = self._groups(cut, row)
+        return Kernel(cut, self.numbers, f"FI_{self.dtype.name.upper()}", groups)
 
-    def _groups(self, cut: str, name: str, row: int | None) -> int:
+    def _groups(self, cut: str, row: int | None) -> int:
         """The most groups that suit the kernel and the length of its rows."""
         possible = PASS_GROUPS_64 if self.dtype.name == "float64" else PASS_GROUPS
         if cut == "scattered":
             return possible[-1]  # each element has a block of its own
-        if possible is PASS_GROUPS and name not in MANY_GROUPS:
+        if possible is PASS_GROUPS and self.numbers not in MANY_GROUPS:
             possible = PASS_GROUPS[1:]
         fit = (n for n in possible if row is None or row >= _pass_size(self.dtype, n))
         return next(fit, possible[-1])
@@ -95,7 +103,8 @@ def launches(tasks: Iterable[DeviceTask], multiprocessors: int) -> Iterator[Laun
         numbers, stream, dtype = task.source.numbers, task.source.stream, task.source.dtype
         assert numbers is not None, "checked by draw"
         assert stream is not None
-        law, subsequence = Law(numbers, dtype, stream.seed), stream.subsequence
+        law = _law(numbers, dtype, stream.seed, math.copysign(1.0, numbers.shift))
+        subsequence = stream.subsequence
         for piece in cut(task.out, task.part, dtype):
             if isinstance(piece, DeviceRun):
                 runs[law].append((subsequence, piece))
@@ -106,6 +115,17 @@ def launches(tasks: Iterable[DeviceTask], multiprocessors: int) -> Iterator[Laun
     for law, together in runs.items():
         for first in range(0, len(together), parameters.MOST_JOBS):
             yield _of_runs(law, together[first : first + parameters.MOST_JOBS], most)
+
+
+@lru_cache(maxsize=256)  # the tensors of a model have few
+def _law(numbers: Numbers, dtype: DType, seed: int, sign: float) -> Law:
+    """The law of a task.
+
+    Args:
+        sign: of the shift, by which the cache tells -0 from 0; a mean that underflows gives -0.
+    """
+    spec, name = parameters.first_spec(numbers, seed), parameters.kernel_name(numbers, dtype)
+    return Law(spec, name, dtype)
 
 
 def _pass_size(dtype: DType, groups: int) -> int:
@@ -123,13 +143,13 @@ def _of_rows(law: Law, subsequence: int, piece: DeviceRows, most: int) -> Launch
     kernel = law.kernel("rows", piece.count if piece.rows > 1 else None)
     side = min(piece.rows, most, MOST_GRID_ROWS)
     passes = _passes(piece.start, piece.count, law.dtype, kernel.groups)
-    spec = parameters.spec(law.numbers, law.seed, subsequence)
+    spec = parameters.spec(law.spec, subsequence)
     arguments = ctypes.c_void_p(piece.pointer), parameters.rows(piece), spec
     return Launch(kernel, (min(passes, max(1, most // side)), side), arguments)
 
 
 def _of_scattered(law: Law, subsequence: int, piece: DeviceAxes, most: int) -> Launch:
-    spec = parameters.spec(law.numbers, law.seed, subsequence)
+    spec = parameters.spec(law.spec, subsequence)
     arguments = ctypes.c_void_p(piece.pointer), parameters.axes(piece), spec
     blocks = min(most, -(-piece.total // THREADS))
     return Launch(law.kernel("scattered"), (blocks, 1), arguments)
@@ -143,7 +163,7 @@ def _of_runs(law: Law, runs: Sequence[tuple[int, DeviceRun]], most: int) -> Laun
             law, subsequence, DeviceRows(run.pointer, run.start, 0, run.count, 1, 0), most
         )
     jobs, kernel = parameters.JobsParameter(count=len(runs)), law.kernel("jobs")
-    jobs.spec = parameters.spec(law.numbers, law.seed, 0)
+    jobs.spec = parameters.spec(law.spec, 0)
     passes = [_passes(run.start, run.count, law.dtype, kernel.groups) for _, run in runs]
     total, blocks = sum(passes), 0
     for job, (subsequence, run), own in zip(jobs.job, runs, passes, strict=False):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import lru_cache
 from typing import Any
 
 from fastinit.cuda.cuts import MOST_SCATTERED_AXES, DeviceAxes, DeviceRows
@@ -117,25 +116,27 @@ class JobsParameter(ctypes.Structure):
     )
 
 
-def spec(numbers: Numbers, seed: int, subsequence: int) -> SpecParameter:
-    """The numbers and the stream as C takes them."""
-    found = SpecParameter.from_buffer_copy(_first_spec(numbers, seed))
+def spec(first: bytes, subsequence: int) -> SpecParameter:
+    """The numbers and the stream as C takes them.
+
+    Args:
+        first: what `first_spec` returns.
+    """
+    found = SpecParameter.from_buffer_copy(first)
     found.subsequence = subsequence
     return found
 
 
-@lru_cache(maxsize=256)
-def _first_spec(numbers: Numbers, seed: int) -> SpecParameter:
-    """The numbers and the seed: tensors of a model differ in the subsequence alone."""
+def first_spec(numbers: Numbers, seed: int) -> bytes:
+    """The bytes of a spec of the numbers and the seed, whose subsequence is yet to be set."""
     found = SpecParameter(key=seed)
     for field in fields(numbers):
         if field.name != "kind":
             setattr(found, field.name, getattr(numbers, field.name))
     found.distribution = list(DISTRIBUTIONS).index(numbers.kind)
-    return found
+    return bytes(found)
 
 
-@lru_cache(maxsize=256)
 def kernel_name(numbers: Numbers, dtype: DType) -> str:
     """Which kernel draws the numbers, as `kernel_of` in src_c/fill.c chooses it.
 

@@ -185,7 +185,7 @@ def ignored(count: int) -> Iterator[Point]:
             yield _ignored(scene, number, attempt)
 
 
-IGNORING = """
+IGNORING = r"""
 import os, signal, sys
 signal.signal(int(sys.argv[1]), signal.SIG_IGN)
 os.write(1, b"ignored\n")
@@ -201,7 +201,8 @@ def _ignored(scene: Scene, number: signal.Signals, count: int) -> Point:
         line = [sys.executable, "-ISc", IGNORING, str(int(number)), *scene.line(place)]
         process = processes.start(line)
         assert process.stdout is not None
-        process.stdout.readline()  # nohup ignores the signal before the command exists
+        # nohup ignores the signal before the command exists; `communicate` reads what follows.
+        os.read(process.stdout.fileno(), len(b"ignored\n"))
         while process.poll() is None:
             process.send_signal(number)
             time.sleep(0.05)

@@ -282,3 +282,23 @@ def test_structures_are_those_of_the_kernel_text(driver, kind):
     for field, _ in ours._fields_:
         place = getattr(ours, field)
         assert layout[f"{name}.{field}"] == (place.offset, place.size)
+
+
+@pytest.mark.parametrize("function", [cuda.draw, cuda.prepare])
+def test_one_task_is_not_tasks(driver, function):
+    with pytest.raises(TypeError, match=r"one DeviceTask: .* such as \[task\]"):
+        function(task(np.ones(5, np.float32), LAWS["normal"], (5,)))
+
+
+@pytest.mark.parametrize("means", [(0.0, -1e-60), (-1e-60, 0.0)])
+def test_a_shift_of_minus_zero_is_not_that_of_zero(driver, means):
+    """-1e-60 is -0 in float32, and then all values are 0 of either sign."""
+    schemes = [fi.normal(std=0.0, mean=mean) for mean in means]
+    wanted = [expected(scheme, (3000,)) for scheme in schemes]
+    assert not same_bits(*wanted)
+    for at_once in (True, False):
+        filled = [np.ones(3000, np.float32) for _ in means]
+        tasks = [task(out, scheme, (3000,)) for out, scheme in zip(filled, schemes, strict=True)]
+        for together in [tasks] if at_once else [[each] for each in tasks]:
+            cuda.draw(together)
+        assert all(map(same_bits, filled, wanted)), at_once
