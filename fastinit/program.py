@@ -24,9 +24,10 @@ FAILED, REFUSED, SIGNALLED = 1, 2, 128
 SIGNALS = {
     _signal.SIGINT: "interrupted",
     _signal.SIGTERM: "ended by SIGTERM",
-    _signal.SIGHUP: "ended by SIGHUP",
+    getattr(_signal, "SIGHUP", None): "ended by SIGHUP",
 }
 """The signals that are handled, and what the last line says about them."""
+SIGNALS.pop(None, None)  # Windows has no SIGHUP
 
 LONGEST_LINE = 1900
 """Characters of a message at most, without the name that it begins with."""
@@ -58,7 +59,7 @@ def is_this_process() -> bool:
         return False
     if arguments[0] == "-m":  # while Python looks for the module
         return sys.orig_argv[-len(arguments)] in ("fastinit", "fastinit.__main__", "-mfastinit")
-    return os.path.basename(arguments[0]) == "fastinit"
+    return os.path.basename(arguments[0]) in ("fastinit", "fastinit.exe")
 
 
 def begin() -> None:
@@ -138,6 +139,8 @@ def _takes(number: int) -> bool:
     """Whether a descriptor takes a line now: of a pipe, so much that is shorter than 4096 bytes."""
     import select  # of C
 
+    if not hasattr(select, "poll"):  # Windows: consoles and pipes cannot be asked
+        return True
     poll = select.poll()
     poll.register(number, select.POLLOUT)
     return any(events & select.POLLOUT for _, events in poll.poll(0))

@@ -9,7 +9,27 @@
 
 #include "kernels.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(_WIN32)
+/* There, __builtin_cpu_supports needs a library of the compiler that the linker does not know. */
+#include <cpuid.h>
+
+static int all_set(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
+
+/* Whether the processor has these features (leaf 1, ECX; leaf 7, EBX), and the system saves these
+ * registers (XCR0). */
+static int cpu_has(unsigned leaf1, unsigned leaf7, unsigned saved) {
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !all_set(c, leaf1 | bit_OSXSAVE)) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !all_set(b, leaf7)) return 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return all_set(low, saved);
+}
+static int cpu_has_avx2(void) { return cpu_has(bit_AVX | bit_FMA | bit_F16C, bit_AVX2, 0x6); }
+static int cpu_has_avx512(void) {
+    const unsigned features = bit_AVX512F | bit_AVX512VL | bit_AVX512DQ | bit_AVX512BW;
+    return cpu_has_avx2() && cpu_has(bit_AVX, features, 0xE6);
+}
+#elif defined(__x86_64__)
 static int cpu_has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("f16c");

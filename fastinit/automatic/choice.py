@@ -76,15 +76,14 @@ def auto(
                                         given, 1e-6 beyond
     ==================================  ====================================================
 
-    ==================================  ====================================================
-    relu, relu6, leaky_relu, prelu,     He, :math:`\sigma^2 = 2 / f_\text{in}`
-    elu, celu, gelu, silu, swish,
-    hardswish, mish, glu, reglu,
-    geglu, swiglu
-    tanh, sigmoid, softmax, softsign,   Xavier
-    linear, identity, relu2, or none
-    selu                                LeCun, :math:`\sigma^2 = 1 / f_\text{in}`
-    ==================================  ====================================================
+    =========================================  ==============================================
+    He, :math:`\sigma^2 = 2 / f_\text{in}`     relu, relu6, leaky_relu, prelu, elu, celu, gelu,
+                                               silu, swish, hardswish, mish, glu, reglu, geglu,
+                                               swiglu
+    Xavier                                     tanh, sigmoid, softmax, softsign, linear,
+                                               identity, relu2, or none
+    LeCun, :math:`\sigma^2 = 1 / f_\text{in}`  selu
+    =========================================  ==============================================
 
     He, Xavier and LeCun are `he_normal`, `glorot_normal` and `lecun_normal`: one family, truncated
     at 2 sigma and corrected, because PyTorch lacks LeCun.  The result is an ordinary scheme whose

@@ -7,7 +7,6 @@ with as many rounds as its share of the time allows.  It does not parse argument
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from fastinit.bench import measure, race
 from fastinit.bench.peers import PEERS, RACED, is_installed
 from fastinit.bench.race import Race
 from fastinit.checkpoints.sizes import parse_size
-from fastinit.machine import cgroups, parallel
+from fastinit.machine import cgroups, pages, parallel
 from fastinit.numerics.dtypes import DTYPES
 from fastinit.schemes.sampling import sampler
 from fastinit.values.samplers import Sampler
@@ -63,7 +62,7 @@ def free_memory(root: Path = cgroups.ROOT) -> int:
     lines = cgroups.read(root / "proc/meminfo").splitlines()
     free = _number(lines, "MemAvailable:") * 1024
     if not free:
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = pages.physical_memory()
     return min([free, *(_free_of(group) or free for group in cgroups.groups("memory", root))])
 
 

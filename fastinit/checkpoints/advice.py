@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fastinit.checkpoints.targets import COPYING, located
 from fastinit.errors import CheckpointError
+from fastinit.machine import storage
 from fastinit.texts import printable, quoted
 
 AGAIN = "run the same command again to carry on"
@@ -24,11 +25,12 @@ DAMAGED = "the file system is damaged: have it checked (fsck){elsewhere}"
 GONE = "the disk is gone: connect and mount it again{elsewhere}"
 UNABLE = "the file system cannot do this: {other}"
 PERMISSION = "give yourself permission to {verb} there{elsewhere}"
+IN_USE = "close whatever has it open or mapped, or give yourself permission to {verb} there"
 BUSY = "another program is using it: end that program{elsewhere}"
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 ADVICE = {
-    errno.EACCES: PERMISSION,
+    errno.EACCES: PERMISSION if storage.POSIX else f"{IN_USE}{{elsewhere}}",
     errno.EPERM: PERMISSION,
     errno.EROFS: "the file system is read-only: {other}",
     errno.EFBIG: "raise the file size limit (ulimit -f), or write smaller files (max_shard_size)",
@@ -143,15 +145,6 @@ def given(path: str | os.PathLike[str]) -> Path:
     )
 
 
-def available(path: Path | int) -> int | None:
-    """Bytes that may still be written there; None where the file system does not know.
-
-    Blocks that are reserved for root are not counted: a container's root does not get them.
-    """
-    state = os.statvfs(path)
-    return state.f_frsize * state.f_bavail if state.f_blocks else None
-
-
 def _no_space(error: OSError, folder: Path, needed: int) -> str:
     """Why there is no room, and how to make some; it never contradicts the refusal."""
     if error.errno == errno.EDQUOT:
@@ -160,14 +153,13 @@ def _no_space(error: OSError, folder: Path, needed: int) -> str:
             f"for a larger quota, {ELSEWHERE}"
         )
     with suppress(OSError):
-        state = os.statvfs(folder)
-        if state.f_files and not state.f_favail:
+        if storage.without_inodes(folder):
             return (
                 f"no inodes are left, even if space remains: remove files of any size, {ELSEWHERE}"
             )
     wanted = f"{needed:,} bytes are needed" if needed else "more bytes are needed"
     with suppress(OSError):
-        left = available(folder)
+        left = storage.available(folder)
         if left is not None and left < max(needed, 1):
             return f"{wanted}, {left:,} are available: free some, {ELSEWHERE}"
     return (

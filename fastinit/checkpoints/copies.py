@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Copies bytes of one file into another, where possible inside the system.  It draws no values.
 
-`copy_file_range` lets a file system share the blocks (Btrfs, XFS) or a server copy them (NFS 4.2);
-elsewhere the system copies from page to page.  Where it cannot, the bytes pass through a buffer.
+Where the system cannot, the bytes pass through a buffer.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +16,9 @@ import numpy as np
 from fastinit.checkpoints.advice import explained
 from fastinit.checkpoints.read import read_exactly
 from fastinit.checkpoints.writable import WritableFile
+from fastinit.machine import storage
 
 COPIED = 2**23  # bytes at a time: a few ms in memory, so that Ctrl-C need not wait long
-NOT_INSIDE = {
-    errno.EXDEV,
-    errno.ENOSYS,
-    errno.EOPNOTSUPP,
-    errno.EINVAL,
-    errno.EBADF,
-    errno.EINTR,
-    errno.EPERM,
-    errno.ETXTBSY,
-}
-"""What `copy_file_range` says where it cannot copy: file systems, kernels and sandboxes differ."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +42,19 @@ class Copy:
             done += len(data)
 
     def _inside(self, file: WritableFile, offset: int) -> int:
-        """Have the system copy; returns how many bytes it did, all or the first ones."""
+        """Have the system copy; returns how many bytes it did, all or the first ones.
+
+        A file that became shorter meanwhile ends it, too, which reading it tells.
+        """
         done = 0
-        if not hasattr(os, "copy_file_range"):  # macOS has none
-            return done
         with explained(file.path, "copy what stays into", self.size):
             while done < self.size:
-                try:
-                    count = os.copy_file_range(
-                        *(self.descriptor, file.file.fileno(), self.size - done),
-                        *(self.start + done, offset + done),
-                    )
-                except OSError as error:
-                    if error.errno not in NOT_INSIDE:
-                        raise
-                    return done
-                if count == 0:  # the file became shorter, which reading it tells
-                    return done
+                count = storage.copy(
+                    *(self.descriptor, self.start + done),
+                    *(file.file.fileno(), offset + done, self.size - done),
+                )
+                if count == 0:
+                    break
                 done += count
         return done
 

@@ -23,14 +23,15 @@ from fastinit.checkpoints.advice import (
     ELSEWHERE,
     BusyError,
     NoSpaceError,
-    available,
     explained,
     given,
 )
-from fastinit.checkpoints.descriptors import OpenFile, OpenFiles, read_into
 from fastinit.checkpoints.inodes import imitate, make_folder
 from fastinit.checkpoints.writable import Durability, WritableFile
 from fastinit.errors import CheckpointError
+from fastinit.machine import storage
+from fastinit.machine.descriptors import OpenFile, OpenFiles, read_into
+from fastinit.machine.folders import new_folder
 from fastinit.texts import printable
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.fastinit")
@@ -81,10 +82,10 @@ class Folder:
             raise CheckpointError(
                 f"{printable(self.path)} is a symbolic link to {printable(target)}: pass its target"
             )
-        self.file = opened.new()
+        self.file = opened.add(new_folder())
         with explained(self.path, "open"):
             make_folder(self.path, durable=durability == "full")
-            self.file.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            self.file.enter(self.path)
             alone = not exclusive or self.file.lock() is not False
         if not alone:
             raise BusyError(self.path, f", {ELSEWHERE}")
@@ -112,13 +113,9 @@ class Folder:
             raise interruption
 
     def names(self) -> set[str]:
-        """What is in the folder.
-
-        It opens another descriptor: one that was read before has to be rewound, and a rewind that
-        fails goes unnoticed and leaves nothing to read.
-        """
-        with explained(self.path, "list"), OpenFile() as file:
-            return set(os.listdir(self._open(file, ".", os.O_RDONLY | os.O_DIRECTORY)))
+        """What is in the folder."""
+        with explained(self.path, "list"):
+            return self.file.names()
 
     def begins_with(self, name: str, content: bytes, size: int) -> bool:
         """Whether `name` is a regular file of `size` bytes that begins with `content`."""
@@ -142,7 +139,7 @@ class Folder:
     def open_for_reading(self, file: OpenFile, name: str) -> int | None:
         """Open a regular file for reading, and return its size; None if it is another thing."""
         try:
-            self._open(file, name, os.O_RDONLY | os.O_NONBLOCK)
+            self._open(file, name, os.O_RDONLY | storage.NO_WAIT)
         except OSError as error:
             if error.errno in NEVER_OURS:
                 return None
@@ -151,12 +148,12 @@ class Folder:
         return state.st_size if stat.S_ISREG(state.st_mode) else None
 
     def _open(self, file: OpenFile, name: str, flags: int, mode: int = 0o666) -> int:
-        return file.open(name, flags | os.O_NOFOLLOW, mode, self.file.fileno())
+        return self.file.open_in(file, name, flags, mode)
 
     def is_folder(self, name: str) -> bool:
         """Whether `name` is a folder, which no file can replace."""
         with explained(self.path / name, "look at"), suppress(FileNotFoundError):
-            state = os.stat(name, dir_fd=self.file.fileno(), follow_symlinks=False)
+            state = self.file.state(name)
             return stat.S_ISDIR(state.st_mode)
         return False
 
@@ -168,7 +165,7 @@ class Folder:
         """The state of the file whose owner and mode a new file `name` gets, if there is one."""
         for model in (name, *self.models) if self.models else ():
             with suppress(OSError):
-                state = os.stat(model, dir_fd=self.file.fileno())
+                state = self.file.state(model, follow=True)
                 if stat.S_ISREG(state.st_mode):
                     return state
         return None
@@ -176,7 +173,7 @@ class Folder:
     def check_space(self, needed: int) -> None:
         """Raise when the file system has fewer bytes left, as far as it can tell."""
         with explained(self.path, "measure"):
-            left = available(self.file.fileno())
+            left = self.file.available()
         if left is not None and left < needed:
             raise NoSpaceError(
                 f"{printable(self.path)} needs {needed:,} bytes, {left:,} are available: "
@@ -185,9 +182,8 @@ class Folder:
 
     def rename(self, old: str, new: str) -> None:
         """Give a complete file its final name, in place of the file that has it."""
-        at = self.file.fileno()
         with explained(self.path / new, "rename a temporary file to"):
-            os.rename(old, new, src_dir_fd=at, dst_dir_fd=at)
+            self.file.rename(old, new)
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file; it appears whole or not at all."""
@@ -196,20 +192,20 @@ class Folder:
     def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
         with explained(self.path / name, "remove"), suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self.file.fileno())
+            self.file.remove(name)
 
     def sync(self) -> None:
         """Make names that were added and removed survive a power cut, if that is asked for."""
         if self.durability == "full":
             with explained(self.path, "flush"):
-                os.fsync(self.file.fileno())
+                self.file.flush()
 
     def flush(self, name: str) -> None:
         """Flush a file that is there already: who wrote it may have asked for less."""
         if self.durability == "none":
             return
         with explained(self.path / name, "flush"), OpenFile() as file:
-            os.fsync(self._open(file, name, os.O_RDONLY))
+            os.fsync(self._open(file, name, storage.FLUSHABLE))
 
     def sweep(self, keep: Collection[str] = ()) -> None:
         """Remove the temporary files of dead writers: those whose lock can be had.
@@ -225,17 +221,19 @@ class Folder:
             match = JOURNAL.fullmatch(name)
             if match and f"{match[1]}.fastinit" not in keep:
                 with suppress(OSError):
-                    os.unlink(name, dir_fd=self.file.fileno())
+                    self.file.remove(name)
 
     def _sweep(self, name: str) -> None:
         with OpenFile() as file:
             try:
-                self._open(file, name, os.O_RDWR | os.O_NONBLOCK)  # NFS locks what can be written
+                self._open(file, name, os.O_RDWR | storage.NO_WAIT)  # NFS locks what can be written
             except PermissionError:  # complete, in place of a read-only file
-                self._open(file, name, os.O_RDONLY | os.O_NONBLOCK)
+                self._open(file, name, os.O_RDONLY | storage.NO_WAIT)
             try:
                 if file.lock():
-                    os.unlink(name, dir_fd=self.file.fileno())
+                    if not storage.POSIX:
+                        file.release()
+                    self.file.remove(name)
             finally:
                 file.release()
 
@@ -270,7 +268,7 @@ class TemporaryFile(WritableFile):
         self.file = self.folder.opened.new()
         self.folder.temporaries[self] = None
         with suppress(OSError):
-            self.folder._open(self.file, name, os.O_RDWR | os.O_NONBLOCK)
+            self.folder._open(self.file, name, os.O_RDWR | storage.NO_WAIT)
             state = os.fstat(self.file.fileno())
             if stat.S_ISREG(state.st_mode) and state.st_size == size and self.file.lock():
                 self._make_mode()
@@ -285,9 +283,8 @@ class TemporaryFile(WritableFile):
         """
         assert self.journal is not None
         with suppress(OSError):  # a file system without modes
-            at = self.folder.file.fileno()
-            state = os.stat(self.journal, dir_fd=at, follow_symlinks=False)
-            os.fchmod(self.file.fileno(), 0o600 if self.model else state.st_mode & 0o666)
+            state = self.folder.file.state(self.journal)
+            storage.give_mode(self.file.fileno(), 0o600 if self.model else state.st_mode & 0o666)
 
     def _open(self) -> bool:
         """Open and lock under a fresh name; False when a sweeper took it in between.
@@ -320,6 +317,11 @@ class TemporaryFile(WritableFile):
         """Give up the descriptor, and the lock with it."""
         self.folder.opened.release(self.file)
 
+    def _let_go(self) -> None:
+        """Close it early where a file that is open can be neither renamed nor removed."""
+        if not storage.POSIX:
+            self.close()
+
     def note(self, line: str) -> None:
         """Add a line to the journal, for who finds the file should this process be killed.
 
@@ -335,11 +337,12 @@ class TemporaryFile(WritableFile):
         """Remove the journal, if there is one: nothing is left to be done again."""
         if self.journal:
             with suppress(OSError):
-                os.unlink(self.journal, dir_fd=self.folder.file.fileno())
+                self.folder.file.remove(self.journal)
             self.journal = None
 
     def publish(self) -> None:
         """Rename a complete file to its final name, and flush that too."""
+        self._let_go()
         self.folder.rename(self.names[-1], self.final)
         self._forget()
         del self.folder.temporaries[self]
@@ -353,14 +356,16 @@ class TemporaryFile(WritableFile):
         """
         self.folder.temporaries.move_to_end(self)
         self.names.append(sealed(self.final))
+        self._let_go()
         self.folder.rename(*self.names)
         self._forget()
 
     def discard(self) -> None:
         """Remove it.  Never fails: what cannot be removed now, the next writer sweeps."""
+        self._let_go()
         for name in self.names:
             with suppress(OSError):
-                os.unlink(name, dir_fd=self.folder.file.fileno())
+                self.folder.file.remove(name)
         self._forget()
         self.close()
         self.folder.temporaries.pop(self, None)

@@ -9,7 +9,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from fastinit.checkpoints.descriptors import OpenFile
+from fastinit.machine import storage
+from fastinit.machine.folders import new_folder
 
 NO_FOLDER_FLUSH = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EROFS}
 
@@ -30,13 +31,13 @@ def make_folder(path: Path, *, durable: bool) -> None:
 
 def _flush_name(path: Path) -> None:
     """Make a folder's name survive a power cut, where we may and the file system can."""
-    with OpenFile() as above:
+    with new_folder() as above:
         try:
-            above.open(path / "..", os.O_RDONLY | os.O_DIRECTORY)
+            above.enter(path / "..", follow=True)
         except PermissionError:
             return
         try:
-            os.fsync(above.fileno())
+            above.flush()
         except OSError as error:
             if error.errno not in NO_FOLDER_FLUSH:  # a mount point may lie in a read-only image
                 raise
@@ -46,11 +47,11 @@ def imitate(descriptor: int, model: os.stat_result) -> None:
     """Copy owner and mode; if the group cannot be kept, no group gets access."""
     mode = stat.S_IMODE(model.st_mode) & 0o777
     with suppress(OSError):
-        os.fchown(descriptor, model.st_uid, model.st_gid)
+        storage.give_owner(descriptor, model.st_uid, model.st_gid)
     if os.fstat(descriptor).st_gid != model.st_gid:
         with suppress(OSError):
-            os.fchown(descriptor, -1, model.st_gid)
+            storage.give_owner(descriptor, -1, model.st_gid)
     if os.fstat(descriptor).st_gid != model.st_gid:
         mode &= ~0o070
     with suppress(OSError):  # a file system without modes
-        os.fchmod(descriptor, mode)
+        storage.give_mode(descriptor, mode)

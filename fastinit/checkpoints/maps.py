@@ -22,7 +22,6 @@ import numpy as np
 
 from fastinit.checkpoints import outputs
 from fastinit.checkpoints.advice import BusyError, explained, given
-from fastinit.checkpoints.descriptors import OpenFile, OpenFiles
 from fastinit.checkpoints.files import Folder, TemporaryFile, small_file
 from fastinit.checkpoints.formats.sidecars import Sidecar, sidecar_for, single_format
 from fastinit.checkpoints.layout import Shard, single_shard
@@ -33,6 +32,8 @@ from fastinit.checkpoints.writable import Durability, check_durability
 from fastinit.checkpoints.write import write
 from fastinit.docstrings import shares
 from fastinit.errors import CheckpointError, VerifyError
+from fastinit.machine import storage
+from fastinit.machine.descriptors import OpenFile, OpenFiles
 from fastinit.machine.floats import default_floats
 from fastinit.machine.parallel import thread_count
 from fastinit.numerics.checks import check_shape
@@ -181,7 +182,7 @@ def _is_locked(temporary: Path) -> bool:
     """Whether the process that made a temporary file lives."""
     with OpenFile() as file:
         try:
-            file.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file.open(temporary, os.O_RDONLY | storage.NO_FOLLOW | storage.NO_WAIT)
         except PermissionError:  # another user's, who may well live
             return True
         try:
@@ -333,7 +334,7 @@ class _Request:
         header, size = self.shard.header, self.shard.file_size
         file = TemporaryFile(target, self.path.name, size)
         file.write(header, 0)
-        if os.fstat(file.file.fileno()).st_blocks * 512 < size:  # posix_fallocate did nothing
+        if storage.reserved(os.fstat(file.file.fileno())) < size:  # the system could not
             zeros = memoryview(bytes(CHUNK))
             for start in range(len(header), size, CHUNK):
                 file.write(zeros[: size - start], start)

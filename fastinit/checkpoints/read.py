@@ -20,13 +20,15 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from fastinit.checkpoints.advice import BusyError, explained, given
-from fastinit.checkpoints.descriptors import OpenFile, read_into
 from fastinit.checkpoints.files import sealed
 from fastinit.checkpoints.formats import DEFAULT, FORMATS, MARKS, SINGLE_FORMATS, format_of
 from fastinit.checkpoints.formats.base import Format, Header, Index
 from fastinit.checkpoints.formats.sidecars import SIDECAR_LIMIT, Sidecar, described
 from fastinit.checkpoints.hints import file_hint, folder_hint, unfinished_in
 from fastinit.errors import CheckpointError, InvalidCheckpointError
+from fastinit.machine import storage
+from fastinit.machine.descriptors import OpenFile, read_into
+from fastinit.machine.folders import new_folder
 from fastinit.magic import HEAD
 from fastinit.plans.reading import BESIDE
 from fastinit.plans.tensors import MAX_AXES
@@ -53,7 +55,7 @@ def open_file(
     doing, access = ("open for writing", os.O_RDWR) if writable else ("open", os.O_RDONLY)
     with explained(path, doing, reader=not writable):
         try:
-            descriptor = file.open(path, access | os.O_NONBLOCK)
+            descriptor = file.open(path, access | storage.NO_WAIT)
             state = os.fstat(descriptor)
         except OSError as error:
             if error.errno not in NEVER_FILES:
@@ -207,9 +209,9 @@ class Checkpoint(Mapping[str, np.ndarray[Any, np.dtype[Any]]]):
             self._mapped = WeakValueDictionary()
         if self.form.name not in FORMATS:
             return
-        self._lock = OpenFile()
+        self._lock = new_folder()
         with explained(self.folder, "lock", reader=True):
-            self._lock.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            self._lock.enter(self.folder, follow=True)
             if self._lock.lock(shared=True) is False:
                 self._lock.close()
                 raise BusyError(self.folder)

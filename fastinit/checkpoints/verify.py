@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastinit.checkpoints.descriptors import OpenFile
 from fastinit.checkpoints.families import (
     check_family,
     check_folder,
@@ -33,6 +32,7 @@ from fastinit.checkpoints.pieces import CHUNK, PIECES, Piece, Run, chunks
 from fastinit.checkpoints.read import Checkpoint, read_exactly
 from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import VerifyError
+from fastinit.machine.descriptors import OpenFile
 from fastinit.machine.floats import default_floats
 from fastinit.machine.parallel import run, thread_count
 from fastinit.numerics.dtypes import DTYPES, DType

@@ -6,14 +6,13 @@ Who made the file, what it is called, and when it gets its final name, are for f
 
 from __future__ import annotations
 
-import errno
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from fastinit.checkpoints.advice import explained
-from fastinit.checkpoints.descriptors import OpenFile
+from fastinit.machine import storage
+from fastinit.machine.descriptors import OpenFile
 from fastinit.texts import quoted
 
 Durability = Literal["none", "file", "full"]
@@ -29,9 +28,6 @@ def check_durability(durability: str) -> Durability:
     return cast("Durability", durability)
 
 
-NO_ALLOCATION = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-
-
 class WritableFile:
     """A file that is open for writing; `path` is what messages call it."""
 
@@ -42,24 +38,14 @@ class WritableFile:
 
     def allocate(self, size: int) -> None:
         """Reserve the whole size, so that a full disk shows here and not after an hour."""
-        descriptor = self.file.fileno()
-        try:
-            os.posix_fallocate(descriptor, 0, size)
-        except AttributeError:  # macOS has none
-            os.ftruncate(descriptor, size)
-        except OSError as error:
-            if error.errno not in NO_ALLOCATION:
-                with suppress(OSError):
-                    os.ftruncate(descriptor, 0)  # free the part that was reserved
-                raise
-            os.ftruncate(descriptor, size)
+        storage.allocate(self.file.fileno(), size)
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Put all of `data` at `offset`; one call of the system may take only a part."""
         data = memoryview(data)
         with explained(self.path, "write", len(data)):
             while data:
-                written = os.pwrite(self.file.fileno(), data, offset)
+                written = storage.write(self.file.fileno(), data, offset)
                 data, offset = data[written:], offset + written
 
     def flush(self) -> None:
@@ -72,14 +58,9 @@ class WritableFile:
                 os.fsync(self.file.fileno())
 
     def begin_flush(self, offset: int, size: int) -> None:
-        """Have the disk begin with what was written there, and do not wait; only a hint.
-
-        Pages that are not on disk yet cannot be dropped: being told that they are not needed,
-        Linux starts to write them.
-        """
-        if self.durability != "none" and hasattr(os, "posix_fadvise"):  # macOS has none
-            with suppress(OSError):
-                os.posix_fadvise(self.file.fileno(), offset, size, os.POSIX_FADV_DONTNEED)
+        """Have the disk begin with what was written there, and do not wait; only a hint."""
+        if self.durability != "none":
+            storage.begin_flush(self.file.fileno(), offset, size)
 
     def settle(self) -> None:
         """Flush it, or where nothing is flushed, hear what closing says.

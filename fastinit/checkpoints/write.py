@@ -17,7 +17,6 @@ from typing import Any, SupportsIndex
 
 from fastinit.checkpoints import claims, refusals, replace
 from fastinit.checkpoints.advice import NoSpaceError
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.dispatching import journals
 from fastinit.checkpoints.dispatching.engine import Engine, check, started
 from fastinit.checkpoints.drawing import Drawing
@@ -30,6 +29,7 @@ from fastinit.checkpoints.targets import is_store, located
 from fastinit.checkpoints.writable import Durability, check_durability
 from fastinit.docstrings import shares
 from fastinit.errors import CheckpointError
+from fastinit.machine.descriptors import OpenFiles
 from fastinit.machine.floats import default_floats
 from fastinit.machine.parallel import thread_count
 from fastinit.plans.reading import CONFIG_FILE
@@ -122,7 +122,7 @@ def write(
             import a module.
         engine: who draws: None for threads of this process; "local" for processes of this machine;
             "ray", "dask" or "mpi" for machines that share `folder`; a `distributed.Client`, or any
-            `fastinit.engines.Engine`.  The bytes are the same.  docs/engines.md says more.
+            `fastinit.engines.Engine`.  The bytes are the same.  docs/howto/engines.md says more.
         workers: number of workers that the engine starts, >= 1; `threads` is then per worker.
         address: of a Ray or Dask cluster that is there already.
 

@@ -34,7 +34,9 @@ from fastinit.texts import printable
     "--max-shard-size", default="5GB", show_default=True, help="Maximum bytes of values per file."
 )
 @with_threads
-@click.option("--engine", type=click.Choice(list(ENGINES)), help="Who draws: see docs/engines.md.")
+@click.option(
+    "--engine", type=click.Choice(list(ENGINES)), help="Who draws: see docs/howto/engines.md."
+)
 @click.option("--workers", type=int, help="Number of the engine's workers; --threads is of each.")
 @click.option("--address", help="Address of the cluster, for the engines ray and dask.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")

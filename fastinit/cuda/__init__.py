@@ -10,7 +10,7 @@ functions below are for those who have nothing but an address::
 
 Kernels need cuda-bindings and NVRTC, which ``pip install 'fastinit-weights[cuda]'`` installs; torch
 for CUDA brings both.  FASTINIT_CUDA=kernels makes it an error where they cannot run, and
-FASTINIT_CUDA=copy has the CPU draw everything.  docs/gpu.md has the rest.
+FASTINIT_CUDA=copy has the CPU draw everything.  docs/howto/gpu.md has the rest.
 """
 
 from __future__ import annotations

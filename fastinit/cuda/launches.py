@@ -2,7 +2,7 @@
 """From tasks to the fewest launches.  Nothing here calls the driver.
 
 Runs of equal numbers, dtype and seed are jobs of one launch, whatever tensors they belong to.  The
-sizes of grids were measured on an H100 (docs/gpu.md): enough blocks of threads for each
+sizes of grids were measured on an H100 (docs/howto/gpu.md): enough blocks of threads for each
 multiprocessor to have several, few enough for each to keep its table for many passes.
 """
 

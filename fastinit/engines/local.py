@@ -140,6 +140,7 @@ class LocalEngine(Engine):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 process_group=0,  # Ctrl-C is for the coordinator, which ends the others
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # so on Windows
             )
         except OSError as error:
             raise _unable(error) from error

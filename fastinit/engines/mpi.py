@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from fastinit.checkpoints.dispatching.engine import Engine
 from fastinit.engines.base import imported
+from fastinit.machine import signals
 from fastinit.machine.parallel import thread_count
 
 R = TypeVar("R")
-_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 @contextmanager
@@ -155,7 +155,7 @@ class JobEngine(_MpiEngine):
 def _signals_ignored() -> Iterator[None]:
     """Leave signals to rank 0, which gets them as well and ends the others."""
     with ExitStack() as stack:
-        for number in _SIGNALS:
+        for number in signals.ENDING:
             with suppress(ValueError):  # not in the main thread
                 stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
         yield

@@ -14,9 +14,9 @@ from typing import Any
 from fastinit.checkpoints.dispatching.engine import Engine
 from fastinit.engines.base import ATTEMPTS, divided, imported, no_workers, relayed
 from fastinit.errors import CheckpointError
+from fastinit.machine import signals
 from fastinit.machine.parallel import thread_count
 
-_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 _CANCEL_SECONDS = 30.0
 _STORE = 2**27
 """Bytes for objects of a Ray that is started here: answers are short."""
@@ -81,7 +81,7 @@ def _check_fits(ray: Any, threads: int) -> None:
 @contextmanager
 def _signals_kept() -> Iterator[None]:
     """Give signals back to who handled them: Ray takes SIGTERM, and the files would stay."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in signals.ENDING}
     try:
         yield
     finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Asks the system for huge pages: memory that is touched first in pages of 2 MiB fills faster.
+"""The machine's memory: how much there is, and huge pages, which fill faster when first touched.
 
 It neither allocates memory nor knows what it is for.
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 from collections.abc import Callable
 from functools import lru_cache
 
 LEAST_SIZE = 2**22
 """Bytes from which it is worth asking; NumPy asks for its own arrays from the same size."""
+
+LITTLE = 2**32
+"""Bytes of memory that any machine has on which this is installed."""
 
 
 def ask_for_huge_pages(address: int, size: int) -> bool:
@@ -34,6 +38,13 @@ def ask_for_huge_pages(address: int, size: int) -> bool:
     if size < LEAST_SIZE or advise is None:
         return False
     return advise(start, stop - start, mmap.MADV_HUGEPAGE) == 0
+
+
+def physical_memory() -> int:
+    """Bytes of memory of the machine; `LITTLE` where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return LITTLE
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @lru_cache(maxsize=1)

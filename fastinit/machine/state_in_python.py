@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -25,10 +26,10 @@ STATE_SIZE = 256
 """Bytes of room for C's fenv_t: 32 on x86-64, 8 on AArch64."""
 
 DEFAULT_STATE = ctypes.c_void_p(-1)
-"""C's FE_DFL_ENV on these machines: round to nearest, keep denormals, mask exceptions."""
+"""FE_DFL_ENV of glibc and musl: round to nearest, keep denormals, mask exceptions."""
 
-HAVE_STATE = platform.machine() in ("x86_64", "aarch64")
-"""On others the extension leaves the state alone, too."""
+HAVE_STATE = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+"""On other machines the extension leaves the state alone, too; on macOS and Windows it does not."""
 
 
 def _function(name: str) -> Callable[[Any], int]:

@@ -12,13 +12,14 @@ when a function is collected as garbage.  It is taken second, as compiling takes
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
 from llvmlite.binding import ffi
 from numba.core.compiler_lock import global_compiler_lock
+
+from fastinit.machine.signals import around_forks
 
 
 @cache
@@ -34,4 +35,4 @@ def guard() -> None:
         llvm.__exit__(None, None, None)
         global_compiler_lock.release()
 
-    os.register_at_fork(before=take, after_in_parent=give_back, after_in_child=give_back)
+    around_forks(take, give_back)

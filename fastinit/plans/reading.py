@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fastinit.errors import PlanError
+from fastinit.machine import storage
 from fastinit.magic import HEAD
 from fastinit.texts import printable, quoted
 
@@ -129,7 +130,7 @@ def _refuse(path: Path, error: Exception) -> NoReturn:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | storage.NO_WAIT)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

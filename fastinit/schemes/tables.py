@@ -240,7 +240,7 @@ def _flat(values: Any) -> list[float]:
 def table(expression: FormulaOfIndices) -> Rule:
     r"""A formula of the indices.
 
-    .. math:: w_{i_0, i_1, \dots} = f(i_0, i_1, \dots, n_0, n_1, \dots)
+    .. math:: w_{i_0, i_1, \ldots} = f(i_0, i_1, \ldots, n_0, n_1, \ldots)
 
     Every operation of f is rounded correctly to float64, and the result once to float32, so it is
     the same number on every machine.

@@ -58,7 +58,7 @@ def check_not_captured(tensor: torch.Tensor) -> None:
         raise ValueError(
             f"out is on the device {tensor.device}, and a CUDA graph is being captured: its values "
             "would be drawn on the CPU, which a graph cannot repeat; fill it outside the graph, or "
-            "see docs/gpu.md for what a device can draw"
+            "see docs/howto/gpu.md for what a device can draw"
         )
 
 

@@ -59,7 +59,7 @@ def fill(
     old values raises torch's error when it runs backward.  A DTensor gets the part of the whole
     tensor that this process holds, without communication.  A CUDA device draws its tensors itself,
     on torch's current stream; nothing waits for it.  What it cannot draw, and tensors on devices of
-    other kinds, are drawn on the CPU in chunks of 64 MiB and copied (docs/gpu.md).
+    other kinds, are drawn on the CPU in chunks of 64 MiB and copied (docs/howto/gpu.md).
 
     Args:
         tensor: a tensor or parameter, with any strides, on any device; a view; or a DTensor.

@@ -197,8 +197,8 @@ def test_a_wrong_folder_is_noticed(written, change, words):
 
 
 def test_a_folder_that_stays_locked_is_noticed(written):
-    from fastinit.checkpoints.descriptors import OpenFiles
     from fastinit.checkpoints.files import Folder
+    from fastinit.machine.descriptors import OpenFiles
 
     scene, place = written
     with OpenFiles() as opened, Folder(place / "weights", opened):

@@ -17,10 +17,10 @@ from checkpoint_plans import contents, failure, mixed_plan, plan_of, temporaries
 
 import fastinit.checkpoints as checkpoints
 from fastinit.checkpoints import layout_of, verify, write
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.files import Folder, TemporaryFile
 from fastinit.checkpoints.layout import Shard
 from fastinit.errors import CheckpointError
+from fastinit.machine.descriptors import OpenFiles
 from fastinit.numerics.dtypes import resolve
 
 OPTIONS = {"seed": 3, "max_shard_size": "60KB", "threads": 2}

@@ -285,7 +285,7 @@ STORM = """
 import os, random, signal, sys, time
 sys.path[:0] = {paths!r}
 from test_interrupts import open_files
-from fastinit.checkpoints.descriptors import OpenFile, OpenFiles
+from fastinit.machine.descriptors import OpenFile, OpenFiles
 
 def handler(number, frame):
     if armed:

@@ -19,10 +19,10 @@ from test_space import fill_up, small_disk  # noqa: F401 - a fixture
 
 import fastinit as fi
 from fastinit.checkpoints import maps
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.pieces import CHUNK
 from fastinit.errors import CheckpointError, VerifyError
+from fastinit.machine.descriptors import OpenFiles
 
 
 def test_new_files_have_the_mode_of_the_umask(tmp_path):

@@ -32,10 +32,10 @@ from safetensors import safe_open
 
 import fastinit as fi
 from fastinit.checkpoints import refill, regenerate, verify, write
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import CheckpointError, InvalidCheckpointError, VerifyError
+from fastinit.machine.descriptors import OpenFiles
 
 INDEX = "model.safetensors.index.json"
 SHARDS = {"seed": 3, "max_shard_size": "60KB"}

@@ -19,9 +19,9 @@ from mapped_files import INIT, made
 from safetensors.numpy import load_file
 
 import fastinit as fi
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.files import Folder
 from fastinit.errors import CheckpointError, VerifyError
+from fastinit.machine.descriptors import OpenFiles
 
 PLAN = plan_of(("a", (300, 7), INIT), ("b", (11,), "zeros()", "bfloat16"))
 BUSY = "another process is writing into .*, or a checkpoint there is open for writing: wait"

@@ -196,4 +196,5 @@ def test_a_second_interpreter_is_an_error_that_says_so():
     done = python(INTERPRETERS)
     assert done.returncode == 1
     assert "fastinit.machine._machine cannot be loaded: " in done.stderr
-    assert "one interpreter per process" in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]  # Cython says it, and from Python 3.12 on Python itself
+    assert "one interpreter per process" in last or "not support loading in subinterpreters" in last

@@ -158,7 +158,7 @@ def test_everything_else_works_without_numba():
 
 @pytest.mark.frameworks
 def test_the_public_names_are_these(fn):
-    """A name added or lost by accident; add it to docs/guide.md, then here."""
+    """A name added or lost by accident; add it to docs/howto/numba.md, then here."""
     assert dir(fn) == sorted(fn.__all__)
     assert set(fn.__all__) == {
         *("philox4x32", "block", "word", "word64", "stream", "numbers", "value", "element"),

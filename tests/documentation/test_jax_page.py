@@ -13,7 +13,7 @@ pytestmark = pytest.mark.frameworks
 pytest.importorskip("jax")
 pytest.importorskip("flax")
 
-PATH = Path(__file__).resolve().parents[2] / "docs/jax.md"
+PATH = Path(__file__).resolve().parents[2] / "docs/howto/jax.md"
 
 
 def test_the_examples_of_the_page_run_and_print_what_it_says():

@@ -17,19 +17,25 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "fastinit"
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text("utf-8")
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *PACKAGE.glob("*/*.md")]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("[!.]*/*.md"),
+    *(ROOT / "docs").glob("*/*.md"),
+    *PACKAGE.glob("*/*.md"),
+]
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/frameworks.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/frameworks.md"])
 def test_the_examples_of_a_page_run_and_print_what_it_says(page):
     found = doctest.testfile(str(ROOT / page), module_relative=False)
     assert found.attempted > 10
     assert found.failed == 0
 
 
-def test_the_plan_of_the_guide_is_a_plan(tmp_path):
-    text = re.search(r"```toml\n(.*?)```", (ROOT / "docs/guide.md").read_text(), re.DOTALL)[1]
+def test_the_plan_of_the_page_is_a_plan(tmp_path):
+    page = (ROOT / "docs/howto/plans.md").read_text("utf-8")
+    text = re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1]
     (tmp_path / "model.toml").write_text(text)
     plan = fi.plan(tmp_path / "model.toml")
     assert [tensor.name for tensor in plan] == [
@@ -74,7 +80,21 @@ def test_every_link_of_a_page_leads_somewhere(page):
 def test_the_index_links_every_page():
     index = ROOT / "docs/index.md"
     linked = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text())}
-    assert linked == {page for page in PAGES if not page.is_relative_to(PACKAGE)} - {index}
+    others = {index, *PACKAGE.glob("*/*.md"), *(ROOT / "docs/project").glob("*.md")}
+    reference = {page for page in linked if page.suffix == ".rst"}
+    assert linked - reference == set(PAGES) - others
+    assert reference == set((ROOT / "docs/reference").glob("*.rst"))
+
+
+def test_the_site_has_every_page_that_the_index_links():
+    """On the site, `project/` has what lies outside `docs/`."""
+    text = (ROOT / "docs/index.md").read_text("utf-8")
+    trees = "".join(re.findall(r"{toctree}(.*?)```", text, re.DOTALL))
+    listed = re.findall(r"^(?:\w+ <)?([\w/-]+)>?$", trees, re.MULTILINE)
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).with_suffix("") for page in docs.rglob("*.md")}
+    pages |= {page.relative_to(docs).with_suffix("") for page in docs.rglob("*.rst")}
+    assert sorted(listed) == sorted(str(page) for page in pages if page.name != "index")
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 import fastinit.torch as ft  # noqa: E402 - only where torch is
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/torch.md").read_text("utf-8")
+PAGE = (ROOT / "docs/howto/torch.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 EXCERPT = re.compile(r"\[(examples/sharded/\w+\.py)\](?:(?!```).)*```python\n(.*?)```", re.DOTALL)
@@ -28,7 +28,7 @@ def blocks_without_prompts(text):
 
 @pytest.mark.filterwarnings("ignore")  # of torch, about its own layers
 def test_the_examples_of_the_page_run_and_print_what_it_says():
-    found = doctest.testfile(str(ROOT / "docs/torch.md"), module_relative=False)
+    found = doctest.testfile(str(ROOT / "docs/howto/torch.md"), module_relative=False)
     assert found.attempted > 40
     assert found.failed == 0
 

@@ -16,11 +16,11 @@ pytest.importorskip("transformers")
 import fastinit as fi  # noqa: E402 - only where transformers is
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE = (DOCS / "transformers.md").read_text("utf-8")
+PAGE = (DOCS / "howto/transformers.md").read_text("utf-8")
 
 
 def test_the_examples_of_the_page_run_and_print_what_it_says():
-    found = doctest.testfile(str(DOCS / "transformers.md"), module_relative=False)
+    found = doctest.testfile(str(DOCS / "howto/transformers.md"), module_relative=False)
     assert found.attempted > 20
     assert found.failed == 0
 

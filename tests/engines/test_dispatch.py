@@ -274,7 +274,7 @@ def test_arguments_that_do_not_go_together_are_refused(tmp_path, options, error,
 
 
 def test_the_examples_of_the_page_run():
-    page = Path(__file__).parents[2] / "docs/engines.md"
+    page = Path(__file__).parents[2] / "docs/howto/engines.md"
     found = doctest.testfile(str(page), module_relative=False)
     assert found.attempted > 8
     assert found.failed == 0

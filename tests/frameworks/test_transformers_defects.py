@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What transformers itself loses or does not mean, in the versions that docs/transformers.md names.
+"""What transformers itself loses or does not mean, in the versions that its page names.
 
-docs/defects.md lists it.  A test that fails shows that transformers mended something.
+The page is docs/howto/transformers.md; docs/defects.md lists the defects.  A test that fails shows
+that transformers mended something.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ pytestmark = [
 
 PACKAGE = Path(fastinit.__file__).parent
 MODULES = sorted(f"fastinit.keras.{path.stem}" for path in (PACKAGE / "keras").glob("[!_]*.py"))
-PAGE = PACKAGE.parent / "docs/keras.md"
+PAGE = PACKAGE.parent / "docs/howto/keras.md"
 
 
 @pytest.mark.parametrize("name", [*MODULES, "fastinit.tensorflow"])

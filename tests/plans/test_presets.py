@@ -203,8 +203,8 @@ def test_deepseek_has_no_layer_for_multi_token_prediction():
     assert len(found) + len(linear) + 1_564 == 91_991
 
 
-def test_the_table_of_the_guide_has_every_preset_and_its_figures():
-    page = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
+def test_the_table_of_the_page_has_every_preset_and_its_figures():
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "plans.md").read_text("utf-8")
     rows = dict(re.findall(r"(?m)^\| `([^`]+)` \| .+ \| .+/.+ \| (.+ \| .+ \| \w+) \|$", page))
     assert {name: rows.get(name) for name in presets()} == {
         name: f"{PARAMETERS[name]:,} | {TENSORS[name]:,} | {plan(name).dtype or 'float32'}"

@@ -550,5 +550,5 @@ def test_llama_3_8b_takes_few_launches(cards, driver, drawn, copied):
     )
     assert sum(parameter.numel() for parameter in module.parameters()) == 8_030_261_248
     assert [len(tasks) for tasks in drawn] == [291]
-    assert driver.launches == 4  # docs/gpu.md
+    assert driver.launches == 4  # docs/howto/gpu.md
     assert not copied

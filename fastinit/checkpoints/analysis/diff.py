@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastinit.checkpoints.analysis.measuring import array_type
-from fastinit.checkpoints.descriptors import OpenFile
 from fastinit.checkpoints.formats.base import Stored
 from fastinit.checkpoints.pieces import CHUNK, PIECES, Piece, whole_chunks
 from fastinit.checkpoints.read import Checkpoint, read_exactly
 from fastinit.errors import InvalidCheckpointError
+from fastinit.machine.descriptors import OpenFile
 from fastinit.machine.floats import default_floats
 from fastinit.machine.parallel import run, thread_count
 from fastinit.numerics.moments import Elements

@@ -16,11 +16,11 @@ import numpy as np
 
 from fastinit.backends.base import Backend
 from fastinit.backends.selection import active
-from fastinit.checkpoints.descriptors import OpenFile
 from fastinit.checkpoints.formats.base import Format, Stored
 from fastinit.checkpoints.outputs import Progress
 from fastinit.checkpoints.pieces import PIECES, Piece, whole_chunks
 from fastinit.checkpoints.read import Checkpoint, read_exactly
+from fastinit.machine.descriptors import OpenFile
 from fastinit.machine.parallel import run
 from fastinit.numerics.dtypes import DTYPES, DType
 from fastinit.numerics.moments import PART, ElementMoments, joined, measure_array, unit_for

@@ -69,7 +69,7 @@ class StatsReport:
         path, files: what was read.
         tensors: in the order of the files and of the tensors in them.
         unreadable: names and codes of tensors whose elements are packed or complex.
-        threshold: the |z| above which a tensor is said to differ.
+        threshold: the distance of z from 0 above which a tensor is said to differ.
         size: bytes of values that were read.
         seconds: how long it took.
     """
@@ -107,8 +107,8 @@ def stats(
 
     Each tensor's mean, standard deviation, extremes, l2 norm, kurtosis, zeros, NaNs and infinities;
     those of independent values also beside the exact moments of their scheme, rounded to the dtype.
-    A tensor differs if it has NaN or infinities, leaves the planned interval, or has a |z| above
-    the report's `threshold`: chance alone makes a checkpoint differ once in a million.
+    A tensor differs if it has NaN or infinities, leaves the planned interval, or has a z further
+    from 0 than the report's `threshold`: chance alone makes a checkpoint differ once in a million.
 
     Sums of 16- and 8-bit floats and of float32 are float32 over 128 elements and float64 beyond, so
     a standard deviation is right to 3e-6 of itself, usually to 1e-7.  The result does not depend on

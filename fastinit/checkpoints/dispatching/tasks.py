@@ -17,13 +17,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from fastinit.checkpoints.advice import NoSpaceError, explained
-from fastinit.checkpoints.descriptors import OpenFile
 from fastinit.checkpoints.layout import Shard
 from fastinit.checkpoints.outputs import fill_range
 from fastinit.checkpoints.pieces import Span
 from fastinit.checkpoints.writable import WritableFile, check_durability
 from fastinit.errors import CheckpointError
+from fastinit.machine import storage
+from fastinit.machine.descriptors import OpenFile
 from fastinit.machine.floats import default_floats
+from fastinit.machine.folders import new_folder
 from fastinit.schemes.custom import Trusted
 from fastinit.texts import printable
 
@@ -97,14 +99,14 @@ def _shard(text: str, functions: Trusted) -> Shard:
 
 def _written(task: Task, shard: Shard) -> tuple[str, str]:
     path = os.path.join(task.folder, shard.file)
-    with OpenFile() as folder, OpenFile() as opened:
+    with new_folder() as folder, OpenFile() as opened:
         file = WritableFile(opened, Path(path), check_durability(task.durability))
         with explained(file.path, "open"):
-            folder.open(task.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            folder.enter(Path(task.folder))
         try:
-            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+            flags = os.O_RDWR | storage.NO_WAIT
             with explained(file.path, "open"):
-                opened.open(task.name, flags, dir_fd=folder.fileno())
+                folder.open_in(opened, task.name, flags)
         except CheckpointError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise CheckpointError(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 from fastinit.checkpoints import replace as replacing
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.families import check_family, header_of, recipes_of
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.formats.base import Header
@@ -33,6 +32,7 @@ from fastinit.checkpoints.writable import Durability, check_durability
 from fastinit.checkpoints.write import write
 from fastinit.docstrings import shares
 from fastinit.errors import InvalidCheckpointError
+from fastinit.machine.descriptors import OpenFiles
 from fastinit.machine.floats import default_floats
 from fastinit.machine.parallel import thread_count
 from fastinit.plans.rules import chosen

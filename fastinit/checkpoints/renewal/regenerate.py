@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from fastinit import plans
-from fastinit.checkpoints.descriptors import OpenFiles
 from fastinit.checkpoints.entries import Entry
 from fastinit.checkpoints.families import check_folder, check_spare, trusting
 from fastinit.checkpoints.files import Folder
@@ -36,6 +35,7 @@ from fastinit.checkpoints.writable import Durability, check_durability
 from fastinit.checkpoints.write import write
 from fastinit.docstrings import shares
 from fastinit.errors import InvalidCheckpointError, VerifyError
+from fastinit.machine.descriptors import OpenFiles
 from fastinit.machine.floats import default_floats
 from fastinit.machine.parallel import thread_count
 from fastinit.plans import Plan, presets

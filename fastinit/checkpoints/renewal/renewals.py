@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from fastinit.checkpoints.advice import explained
 from fastinit.checkpoints.copies import Copy, copies
-from fastinit.checkpoints.descriptors import OpenFile
 from fastinit.checkpoints.entries import Entry
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.formats import DEFAULT, SINGLE_FORMATS
@@ -28,6 +27,7 @@ from fastinit.checkpoints.pieces import PIECES, Piece, Run, Span, chunks, wanted
 from fastinit.checkpoints.read import Checkpoint, read_exactly
 from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import CheckpointError
+from fastinit.machine.descriptors import OpenFile
 from fastinit.numerics.dtypes import DTYPES, DType
 from fastinit.texts import printable, quoted
 
@@ -193,15 +193,19 @@ def space_for(renewals: Iterable[Renewal]) -> int:
 def make(
     target: Folder, renewal: Renewal, workers: int, progress: Callable[[int], None] | None
 ) -> None:
-    """Make one file anew, and give it the old one's name, owner and mode."""
+    """Make one file anew, and give it the old one's name, owner and mode.
+
+    The old one is closed by then: Windows replaces no file that is open.
+    """
     old = target.opened.new()
     try:
         _open(target, renewal, old)
         target.imitate([renewal.file])
         source = _Source(renewal, old.fileno(), target)
-        fill(target, [source], workers, progress, publish=True)
+        (file,) = fill(target, [source], workers, progress, publish=False)
     finally:
         target.opened.release(old)
+    file.publish()
 
 
 def _open(target: Folder, renewal: Renewal, old: OpenFile) -> None:

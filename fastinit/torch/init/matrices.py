@@ -61,10 +61,10 @@ def dirac_(
     seed: SupportsIndex | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Fill the weight of a convolution so that it hands its inputs on, as far as there are outputs.
+    r"""Fill the weight of a convolution so that it hands on as many inputs as it has outputs.
 
     Args:
-        tensor: of 3, 4 or 5 axes: (out, in / groups, *kernel).
+        tensor: of 3, 4 or 5 axes: (out, in / groups, \*kernel).
         groups: of the convolution; must divide the outputs.
         seed, name: as for `constant_`.
 

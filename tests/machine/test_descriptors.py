@@ -13,7 +13,7 @@ import os
 import pytest
 from broken_calls import always
 
-from fastinit.checkpoints.descriptors import OpenFile, OpenFiles
+from fastinit.machine.descriptors import OpenFile, OpenFiles
 
 
 def is_open(descriptor):

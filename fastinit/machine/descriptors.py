@@ -10,17 +10,17 @@ block in the same way: its `__exit__` is written in C and calls `close`.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import io
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from operator import methodcaller
-from typing import Any
+from typing import Any, TypeVar
 
-NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
+from fastinit.machine import locks, storage
+
+F = TypeVar("F", bound="OpenFile")
 
 
 class OpenFile(io.IOBase):
@@ -44,7 +44,7 @@ class OpenFile(io.IOBase):
         self, path: str | os.PathLike[str], flags: int, mode: int = 0o666, dir_fd: int | None = None
     ) -> int:
         """Open what is at `path`, and return the descriptor."""
-        opener = partial(os.open, flags=flags | os.O_CLOEXEC, mode=mode, dir_fd=dir_fd)
+        opener = partial(os.open, flags=flags | storage.AS_BYTES, mode=mode, dir_fd=dir_fd)
         self._numbers.extend(map(opener, [path]))
         return self.fileno()
 
@@ -58,15 +58,7 @@ class OpenFile(io.IOBase):
         Any number may hold a `shared` lock, while nobody holds the other kind.
         """
         self._locked = True
-        try:
-            fcntl.flock(self.fileno(), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in NO_LOCKS:
-                return None
-            if error.errno == errno.EWOULDBLOCK:
-                return False
-            raise
-        return True
+        return locks.lock(self.fileno(), shared=shared)
 
     def release(self) -> None:
         """Unlock and close it.
@@ -78,8 +70,7 @@ class OpenFile(io.IOBase):
         try:
             if self._numbers and self._locked and self._process == os.getpid():
                 self._locked = False
-                with suppress(OSError):
-                    fcntl.flock(self.fileno(), fcntl.LOCK_UN)
+                locks.unlock(self.fileno())
         finally:
             self.close()
 
@@ -101,7 +92,10 @@ class OpenFiles(io.IOBase):
 
     def new(self) -> OpenFile:
         """Add another file, which is not open yet."""
-        file = OpenFile()
+        return self.add(OpenFile())
+
+    def add(self, file: F) -> F:
+        """Add a file, or a folder, which is not open yet."""
         self._files.append(file)
         return file
 
@@ -115,6 +109,6 @@ class OpenFiles(io.IOBase):
 def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
     """Fill `buffer` from `offset`, and return how many bytes the file had for it."""
     begin = offset  # one call of the system may give only a part
-    while buffer and (count := os.preadv(descriptor, [buffer], offset)):
+    while buffer and (count := storage.read(descriptor, buffer, offset)):
         buffer, offset = buffer[count:], offset + count
     return offset - begin
