@@ -15,7 +15,6 @@ import importlib
 import json
 import os
 import platform
-import sys
 import warnings
 from dataclasses import asdict
 from importlib import metadata
@@ -73,8 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "jax" not in sys.modules:
-        os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
     warnings.simplefilter("ignore")
     found = answers(options.only)
     packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)

@@ -34,7 +34,7 @@ with tempfile.TemporaryDirectory(dir=options.folder) as folder:
     seconds = time.perf_counter() - before
     print(f"{options.rows:,} rows, {path.stat().st_size / 1e9:.2f} GB in {seconds:.1f} s")
 
-    # Any row alone is the same, without the file.
+    # Any row alone is the same, without the file.  The tensor has the name of the file.
     last = np.empty(WIDTH, table.dtype)
     region = np.s_[options.rows - 1 :, :]
     fi.fill(
@@ -47,7 +47,7 @@ with tempfile.TemporaryDirectory(dir=options.folder) as folder:
     table[tokens] = (table[tokens].astype("float32") * 0.9).astype(table.dtype)
     table.flush()
 
-    # The same call in a second run of the script finds the file, and what training wrote.
+    # The same call, in any process, finds the file and what training wrote.
     again = fi.memmap(path, (options.rows, WIDTH), fi.normal(std=0.02), **call)
     print("mapped again, trained rows included:", bool((again[tokens] == table[tokens]).all()))
     try:

@@ -21,7 +21,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import fastinit as fi
 
 LENGTH, BATCH = 64, 16
-TEXT = torch.tensor(list(" ".join(topics.values()).encode()))  # 700,000 bytes: the tokens
+TEXT = torch.tensor(list(" ".join(topics.values()).encode()))  # half a million bytes, the tokens
 
 CONFIG = GPT2Config(
     vocab_size=256,

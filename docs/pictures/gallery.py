@@ -237,7 +237,7 @@ def histogram(panel: Panel, samples: int, edges: Array) -> tuple[Array, list[flo
 
 
 def count_in(values: Array, edges: Array) -> Array:
-    """How many values lie in each bin; even bins are told by a multiplication, for speed."""
+    """How many values lie in each bin; bins of equal width by a multiplication, for speed."""
     steps = np.diff(edges)
     if not np.allclose(steps, steps[0]):
         return np.histogram(values, edges)[0]

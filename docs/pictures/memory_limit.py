@@ -21,6 +21,7 @@ import style
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 OUT = style.FIGURES / "memory_limit.png"
 COLORS = {"uniform": style.GREEN, "normal": style.VERMILION, "truncated": style.PURPLE}
+TORCH = "#c3c9d0"
 MARKERS = {"uniform": "o", "normal": "s", "truncated": "^"}
 BY_THREADS = {
     "uniform": "uniform float32",
@@ -65,24 +66,29 @@ def draw_device(axes: Any, found: dict[str, Any]) -> None:
     for place, (kind, each) in enumerate(speeds.items()):
         for side, who in ((-0.2, "fastinit"), (0.2, "torch")):
             if who in each:
-                draw_bar(axes, place + side, each[who], COLORS[kind] if who == "fastinit" else "")
+                color = COLORS[kind] if who == "fastinit" else TORCH
+                draw_bar(axes, place + side, each[who], color)
                 if place == 0:
-                    color = "white" if who == "fastinit" else style.BLACK
                     middle = {"rotation": 90, "ha": "center", "va": "center"}
-                    axes.text(place + side, each[who] / 2, who, color=color, **middle)
+                    axes.text(place + side, each[who] / 2, who, color=on(color), **middle)
     axes.set_xticks(range(len(BY_DEVICE)), BY_DEVICE)
     card = re.sub(r" \d+ ?GB.*", "", found["card"]["card"])
     axes.set(xlim=(-0.5, 2.5), ylim=(0, 1.15 * limit), title=card)
 
 
+def on(color: str) -> str:
+    """The colour of words on a bar."""
+    return style.BLACK if color == TORCH else "white"
+
+
 def draw_bar(axes: Any, place: float, speed: float, color: str) -> None:
     """One bar, with its number at the top, inside."""
-    axes.bar(place, speed, 0.38, color=color or "#c3c9d0")
+    axes.bar(place, speed, 0.38, color=color)
     words = {
         "ha": "center",
         "va": "top",
         "fontsize": 10,
-        "color": "white" if color else style.BLACK,
+        "color": on(color),
     }
     axes.annotate(f"{speed:,.0f}", (place, speed), (0, -3), textcoords="offset points", **words)
 

@@ -117,7 +117,7 @@ def draw(depth: int, width: int, out: Path) -> None:
 
 
 def main() -> None:
-    """Measure, draw, and say by how much the variances change from the first layer to the last."""
+    """Measure and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--toy", action="store_true", help="small layers, to see that it runs")
     parser.add_argument("--out", type=Path, default=OUT, help="the picture, .png, .svg or .pdf")

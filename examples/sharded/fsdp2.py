@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """FSDP2: every process fills its own shards, and together they are what one process makes.
 
-Run it as ``python examples/sharded/fsdp2.py``, or with ``torchrun --nproc-per-node 4``.
+    python examples/sharded/fsdp2.py
+    torchrun --nproc-per-node 4 examples/sharded/fsdp2.py
+
+It needs torch.  The first command starts four processes itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """HSDP: replicas of sharded models, and every replica has the same weights without a broadcast.
 
-Run it as ``python examples/sharded/hsdp.py``, or with ``torchrun --nproc-per-node 4``.
+    python examples/sharded/hsdp.py
+    torchrun --nproc-per-node 4 examples/sharded/hsdp.py
+
+It needs torch.  The first command starts four processes itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Tensor parallelism: the columns and rows of each layer lie in different processes.
 
-Run it as ``python examples/sharded/tp.py``, or with ``torchrun --nproc-per-node 4``.
+    python examples/sharded/tp.py
+    torchrun --nproc-per-node 4 examples/sharded/tp.py
+
+It needs torch.  The first command starts four processes itself.
 """
 
 from __future__ import annotations

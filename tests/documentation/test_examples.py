@@ -35,11 +35,12 @@ def printed(name, *options):
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.stem)
-def test_an_example_is_short_and_says_how_to_run_it(path):
+def test_an_example_is_short_and_says_how_to_run_it_and_what_it_needs(path):
     text = path.read_text("utf-8")
     assert len(text.splitlines()) < 80
     helper = path.stem in ("decoder", "processes")
     assert helper or f"python {path.relative_to(EXAMPLES.parent)}" in text
+    assert helper or "It needs " in text
 
 
 def test_the_readme_of_the_examples_lists_each():

@@ -13,8 +13,6 @@ from test_pages import LINK, anchors
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs/explanation").glob("*.md"))
-TO_COME = {"variance.png"}
-"""Figures that another change brings."""
 
 
 def test_the_pages_are_these():
@@ -35,5 +33,5 @@ def test_the_examples_of_the_pages_run_and_print_what_they_say():
 def test_every_link_of_a_page_leads_somewhere(page):
     for target, anchor in LINK.findall(page.read_text("utf-8")):
         file = page.parent / target if target else page
-        assert file.exists() or file.name in TO_COME, target
+        assert file.exists(), target
         assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
