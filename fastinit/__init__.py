@@ -6,6 +6,9 @@ the distribution; docs/stream.md defines every bit.  This file holds the names o
 `fastinit.schemes` has every scheme, `fastinit.errors` every error.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastinit import start as _start
 
 # isort: split
@@ -13,18 +16,8 @@ from fastinit import errors, schemes
 from fastinit.automatic.choice import auto
 from fastinit.backends.selection import select_from_environment as _select_backend
 from fastinit.backends.words import philox4x32, stream
-from fastinit.checkpoints import (
-    Checkpoint,
-    diff,
-    memmap,
-    refill,
-    regenerate,
-    stats,
-    verify,
-    write,
-)
-from fastinit.checkpoints import open as open
 from fastinit.errors import FastinitError
+from fastinit.machine.state import in_default_floats
 from fastinit.memory.arrays import array, fill
 from fastinit.plans import Plan, Rules, Tensor, plan, presets
 from fastinit.schemes import (
@@ -54,6 +47,12 @@ from fastinit.schemes import (
     zeros,
 )
 from fastinit.schemes.fans import fans
+
+if TYPE_CHECKING:
+    from fastinit.checkpoints import Checkpoint, diff, memmap, refill, regenerate, stats
+    from fastinit.checkpoints import open as open
+    from fastinit.checkpoints.verify import verify
+    from fastinit.checkpoints.write import write
 
 _select_backend()
 _start.finish()
@@ -107,6 +106,27 @@ __all__ = [  # not `open`: `from fastinit import *` would replace Python's
     "xavier_uniform",
     "zeros",
 ]
+
+
+_OF_CHECKPOINTS = {
+    "Checkpoint",
+    "diff",
+    "memmap",
+    "open",
+    "refill",
+    "regenerate",
+    "stats",
+    "verify",
+    "write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What concerns files, which whoever fills arrays alone has no need to import."""
+    if name not in _OF_CHECKPOINTS and name != "checkpoints":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = in_default_floats(import_module, ("fastinit.checkpoints",), {})
+    return room if name == "checkpoints" else getattr(room, name)
 
 
 def __dir__() -> list[str]:

@@ -43,7 +43,7 @@ NO_COPY = {
 
 NO_ALLOCATION = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
-_POSITIONS = tuple(threading.Lock() for _ in range(64))
+_POSITIONS = [threading.Lock() for _ in range(64)]
 """Whoever moves the position of a descriptor holds one of them until the data is there."""
 
 

@@ -175,7 +175,7 @@ def test_a_file_that_may_not_be_written_is_a_clear_error():
         made(f"{name}/e.bin")
         os.chmod(name, 0o755)
         body = (
-            "import fastinit as fi, os; os.setgid(65534); os.setuid(65534)\n"
+            "import fastinit as fi, os; fi.checkpoints; os.setgid(65534); os.setuid(65534)\n"
             f"calls = (lambda: fi.open({name!r}, writable=True)['a'],\n"
             f"         lambda: fi.memmap({name + '/e.bin'!r}))\n"
             "for call in calls:\n"

@@ -68,6 +68,7 @@ if sys.argv[1] == "foreign":
     warnings.simplefilter("error")
     floating_point(rounding=2, flush=True)
 import fastinit
+fastinit.checkpoints  # imported now
 floating_point()
 print(fastinit.__file__)
 
