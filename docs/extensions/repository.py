@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Links of the pages, which are relative files as on a Git host, lead somewhere on the site too.
+"""The pages of a repository as pages of the site.
 
-A file outside `docs/` that readers need is a page in `project/`, which on a Git host is one link to
-the file and on the site is the file.  What a link is about is not known here.
+Their links, which are relative files as on a Git host, lead somewhere on the site too.  A file
+outside `docs/` that readers need is a page in `project/`, which on a Git host is one link to the
+file and on the site is the file.  What a page is about is not known here.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ PAGES = {
 """The pages of the site for files outside `docs/`."""
 
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^):#\s]+)(?P<anchor>#[^)]*)?\)")
+
+SESSION_END = re.compile(r"\n\n```$", re.MULTILINE)
+"""The blank line that doctest needs after the last output of a session, and readers do not."""
 
 
 def title(page: Path) -> str:
@@ -59,7 +63,8 @@ def read(app: Any, name: str, source: list[str]) -> None:
     if shown:
         app.env.note_dependency(str(ROOT / shown))
         text, folder = (ROOT / shown).read_text("utf-8"), (ROOT / shown).parent
-    source[0] = LINK.sub(lambda link: on_the_site(link, folder), text)
+    text = LINK.sub(lambda link: on_the_site(link, folder), text)
+    source[0] = SESSION_END.sub("\n```", text)
 
 
 def setup(app: Any) -> dict[str, bool]:
