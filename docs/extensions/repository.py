@@ -39,7 +39,7 @@ def title(page: Path) -> str:
 def on_the_site(link: re.Match[str], folder: Path) -> str:
     """A link of a file in `folder`, for a page of the site; only its text if there is no page.
 
-    A link whose text is the name of the file has the title of its page instead.
+    A link whose text is the name of the file has the title of its page instead, in italics.
     """
     file = (folder / link["target"]).resolve()
     place = os.path.relpath(file, ROOT)
@@ -50,7 +50,7 @@ def on_the_site(link: re.Match[str], folder: Path) -> str:
     else:
         return link["text"]
     named = link["text"] == file.name and file.suffix == ".md"
-    text = title(file) if named else link["text"]
+    text = f"*{title(file)}*" if named else link["text"]
     return f"[{text}]({target}{link['anchor'] or ''})"
 
 

@@ -42,7 +42,7 @@ def site_of(folder, **pages):
     ("link", "shown"),
     [
         ("[shards](shards.md#x)", "[shards](/howto/shards.md#x)"),
-        ("[shards.md](shards.md)", "[Fill the shards of a tensor](/howto/shards.md)"),
+        ("[shards.md](shards.md)", "[*Fill the shards of a tensor*](/howto/shards.md)"),
         ("[here](../../CONTRIBUTING.md#to-add)", "[here](/project/contributing.md#to-add)"),
         ("[presets](../../fastinit/plans/presets)", "presets"),
         ("[below](#x) [a site](https://x.y/)", "[below](#x) [a site](https://x.y/)"),
