@@ -39,7 +39,7 @@ def title(page: Path) -> str:
 def on_the_site(link: re.Match[str], folder: Path) -> str:
     """A link of a file in `folder`, for a page of the site; only its text if there is no page.
 
-    A link whose text is the name of the file has the title of its page instead, in italics.
+    A link whose text is the name or the path of a page has its title instead, in italics.
     """
     file = (folder / link["target"]).resolve()
     place = os.path.relpath(file, ROOT)
@@ -49,7 +49,7 @@ def on_the_site(link: re.Match[str], folder: Path) -> str:
         target = f"/{os.path.relpath(file, DOCS)}"
     else:
         return link["text"]
-    named = link["text"] == file.name and file.suffix == ".md"
+    named = Path(link["text"]).name == file.name and file.suffix == ".md"
     text = f"*{title(file)}*" if named else link["text"]
     return f"[{text}]({target}{link['anchor'] or ''})"
 

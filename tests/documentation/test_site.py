@@ -43,6 +43,10 @@ def site_of(folder, **pages):
     [
         ("[shards](shards.md#x)", "[shards](/howto/shards.md#x)"),
         ("[shards.md](shards.md)", "[*Fill the shards of a tensor*](/howto/shards.md)"),
+        (
+            "[benchmarks/README.md](../../benchmarks/README.md)",
+            "[*Benchmarks*](/project/benchmarks.md)",
+        ),
         ("[here](../../CONTRIBUTING.md#to-add)", "[here](/project/contributing.md#to-add)"),
         ("[presets](../../fastinit/plans/presets)", "presets"),
         ("[below](#x) [a site](https://x.y/)", "[below](#x) [a site](https://x.y/)"),
