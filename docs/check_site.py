@@ -51,21 +51,28 @@ MODULES = (
 """Modules whose `__all__` is public; those of a framework only where it is installed."""
 
 
+FETCHED = {("script", "src"), ("img", "src"), ("link", "href")}
+"""What a browser fetches by itself: anything but links for readers."""
+
+
 class Page(HTMLParser):
-    """What a page links to, and the anchors that it has."""
+    """What a page links to and fetches, and the anchors that it has."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.links: set[str] = set()
+        self.fetched: set[str] = set()
         self.anchors: set[str] = set()
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect links and anchors."""
+        """Collect them."""
         for key, value in attrs:
             if value and key in ("href", "src"):
                 self.links.add(value)
-            elif value and key in ("id", "name"):
+            if value and (tag, key) in FETCHED:
+                self.fetched.add(value)
+            if value and key in ("id", "name"):
                 self.anchors.add(value)
 
 
@@ -103,12 +110,12 @@ class Site:
 
     def external_resources(self) -> list[str]:
         """Scripts, styles and pictures that a page would load from another server."""
-        found = []
-        for path in self.pages:
-            parser = Resources()
-            parser.feed(path.read_text("utf-8"))
-            found += [f"{path.relative_to(self.folder)}: {url}" for url in parser.urls]
-        return found
+        return [
+            f"{path.relative_to(self.folder)}: {url}"
+            for path, page in self.pages.items()
+            for url in sorted(page.fetched)
+            if urlsplit(url).netloc
+        ]
 
     def described(self) -> Counter[str]:
         """How often the inventory has each name of Python."""
@@ -117,21 +124,6 @@ class Site:
         loaded = InventoryFile.loads((self.folder / "objects.inv").read_bytes(), uri="")
         kinds = [names for kind, names in loaded.data.items() if kind.startswith("py:")]
         return Counter(name for names in kinds for name in names)
-
-
-class Resources(HTMLParser):
-    """What a page loads from other servers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.urls: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect what the browser fetches by itself: anything but links for readers."""
-        key = {"script": "src", "img": "src", "link": "href"}.get(tag)
-        url = dict(attrs).get(key or "") or ""
-        if urlsplit(url).netloc:
-            self.urls.append(url)
 
 
 def public_names() -> list[str]:

@@ -13,12 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "extensions")]
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import fastinit  # noqa: E402 - after the path is set
+import fastinit
 
 project = "fastinit"
 version = release = fastinit.__version__

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Links of the pages, which are relative files as on a Git host, lead somewhere on the site too.
+"""The pages of a repository as pages of the site.
 
-A file outside `docs/` that readers need is a page in `project/`, which on a Git host is one link to
-the file and on the site is the file.  What a link is about is not known here.
+Their links, which are relative files as on a Git host, lead somewhere on the site too.  A file
+outside `docs/` that readers need is a page in `project/`, which on a Git host is one link to the
+file and on the site is the file.  What a page is about is not known here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ PAGES = {
 
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^):#\s]+)(?P<anchor>#[^)]*)?\)")
 
+SESSION_END = re.compile(r"\n\n```$", re.MULTILINE)
+"""The blank line that doctest needs after the last output of a session, and readers do not."""
+
 
 def title(page: Path) -> str:
     """The first heading of a page."""
@@ -35,7 +39,7 @@ def title(page: Path) -> str:
 def on_the_site(link: re.Match[str], folder: Path) -> str:
     """A link of a file in `folder`, for a page of the site; only its text if there is no page.
 
-    A link whose text is the name of the file has the title of its page instead.
+    A link whose text is the name or the path of a page has its title instead, in italics.
     """
     file = (folder / link["target"]).resolve()
     place = os.path.relpath(file, ROOT)
@@ -45,8 +49,8 @@ def on_the_site(link: re.Match[str], folder: Path) -> str:
         target = f"/{os.path.relpath(file, DOCS)}"
     else:
         return link["text"]
-    named = link["text"] == file.name and file.suffix == ".md"
-    text = title(file) if named else link["text"]
+    named = Path(link["text"]).name == file.name and file.suffix == ".md"
+    text = f"*{title(file)}*" if named else link["text"]
     return f"[{text}]({target}{link['anchor'] or ''})"
 
 
@@ -59,7 +63,8 @@ def read(app: Any, name: str, source: list[str]) -> None:
     if shown:
         app.env.note_dependency(str(ROOT / shown))
         text, folder = (ROOT / shown).read_text("utf-8"), (ROOT / shown).parent
-    source[0] = LINK.sub(lambda link: on_the_site(link, folder), text)
+    text = LINK.sub(lambda link: on_the_site(link, folder), text)
+    source[0] = SESSION_END.sub("\n```", text)
 
 
 def setup(app: Any) -> dict[str, bool]:

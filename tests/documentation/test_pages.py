@@ -86,6 +86,15 @@ def test_the_index_links_every_page():
     assert reference == set((ROOT / "docs/reference").glob("*.rst"))
 
 
+def test_the_index_calls_pages_by_their_titles():
+    """Those outside `docs/` have names of files."""
+    index = ROOT / "docs/index.md"
+    rows = re.findall(r"^\| \[([^]]+)\]\((\w\S*\.md)\) \|", index.read_text("utf-8"), re.MULTILINE)
+    assert len(rows) > 30
+    for text, page in rows:
+        assert (index.parent / page).read_text("utf-8").startswith(f"# {text}\n"), page
+
+
 def test_the_site_has_every_page_that_the_index_links():
     """On the site, `project/` has what lies outside `docs/`."""
     text = (ROOT / "docs/index.md").read_text("utf-8")

@@ -14,11 +14,18 @@ import pytest
 import fastinit as fi
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-spec = importlib.util.spec_from_file_location("check_site", DOCS / "check_site.py")
-assert spec
-assert spec.loader
-check_site = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(check_site)
+
+
+def module_of(path):
+    """A module of docs/, which is not on Python's path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+check_site = module_of(DOCS / "check_site.py")
+repository = module_of(DOCS / "extensions/repository.py")
 
 
 def site_of(folder, **pages):
@@ -26,6 +33,28 @@ def site_of(folder, **pages):
     for name, text in pages.items():
         (folder / f"{name}.html").write_text(text)
     return check_site.Site(folder)
+
+
+# ---- pages of the repository, on the site -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        ("[shards](shards.md#x)", "[shards](/howto/shards.md#x)"),
+        ("[shards.md](shards.md)", "[*Fill the shards of a tensor*](/howto/shards.md)"),
+        (
+            "[benchmarks/README.md](../../benchmarks/README.md)",
+            "[*Benchmarks*](/project/benchmarks.md)",
+        ),
+        ("[here](../../CONTRIBUTING.md#to-add)", "[here](/project/contributing.md#to-add)"),
+        ("[presets](../../fastinit/plans/presets)", "presets"),
+        ("[below](#x) [a site](https://x.y/)", "[below](#x) [a site](https://x.y/)"),
+    ],
+)
+def test_a_link_to_a_file_leads_to_its_page(link, shown):
+    folder = DOCS / "howto"
+    assert repository.LINK.sub(lambda found: repository.on_the_site(found, folder), link) == shown
 
 
 # ---- what the check finds -----------------------------------------------------------------------
