@@ -53,9 +53,9 @@ Exactly = Callable[..., float]
 
 
 def settled(both: tuple[Any, Any], exactly: Exactly, *arguments: Any) -> DoubleArray:
-    """The results whose two roundings are equal; the others are made by `exactly`."""
+    """The results whose two roundings are equal; the others, unless NaN, are made by `exactly`."""
     least, most = both
-    for place in np.flatnonzero(least != most):
+    for place in np.flatnonzero((least != most) & ~np.isnan(least)):
         least[place] = exactly(*(float(argument[place]) for argument in arguments))
     found: DoubleArray = least
     return found

@@ -13,7 +13,7 @@ from random import Random
 import numpy as np
 import pytest
 import reference_formulas as reference
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference_texts import Invalid
 
@@ -43,6 +43,7 @@ texts = st.recursive(atoms, compound, max_leaves=6)
 
 
 @settings(deadline=None, max_examples=400)
+@example("exp(log(x))", -1.0)
 @given(texts, st.floats(-9, 9) | st.sampled_from([0.0, 1.0, 2.0**-25]))
 def test_a_formula_has_the_references_value_at_every_number(text, x):
     node = reference.parse(" ".join(text.split()), "x")
