@@ -9,8 +9,9 @@
 
 #include "kernels.h"
 
-#if defined(__x86_64__) && defined(_WIN32)
-/* There, __builtin_cpu_supports needs a library of the compiler that the linker does not know. */
+#if defined(__x86_64__)
+/* GCC 10 and clang 16 do not know "f16c" in __builtin_cpu_supports, which on Windows also needs a
+ * library of the compiler that the linker does not know. */
 #include <cpuid.h>
 
 static int all_set(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
@@ -28,16 +29,6 @@ static int cpu_has_avx2(void) { return cpu_has(bit_AVX | bit_FMA | bit_F16C, bit
 static int cpu_has_avx512(void) {
     const unsigned features = bit_AVX512F | bit_AVX512VL | bit_AVX512DQ | bit_AVX512BW;
     return cpu_has_avx2() && cpu_has(bit_AVX, features, 0xE6);
-}
-#elif defined(__x86_64__)
-static int cpu_has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
-}
-static int cpu_has_avx512(void) {
-    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw");
 }
 #elif defined(__AARCH64EL__)
 static int cpu_has_neon(void) { return 1; }

@@ -8,6 +8,7 @@ shows that the program itself is right.
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -31,6 +32,11 @@ KINDS = {
         "aarch64-linux-gnu-gcc", ("-O3", "-static"), ("qemu-aarch64",), ("neon", "scalar")
     ),
     "s390x": Kind("s390x-linux-gnu-gcc", ("-O3", "-static"), ("qemu-s390x",), ("scalar",)),
+    # Other compilers for this machine, such as FASTINIT_COMPILERS="gcc-11 clang-16".
+    **{
+        name: Kind(name, ("-O3", "-w"), (), instruction_sets.available())
+        for name in os.environ.get("FASTINIT_COMPILERS", "").split()
+    },
 }
 
 
