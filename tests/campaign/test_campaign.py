@@ -104,9 +104,11 @@ def test_no_spoilt_checkpoint_breaks_a_promise(kind, random, refilled):
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_promise_holds(section, tmp_path):
     sample = Sample(tmp_path, SEED, count=2, large=False)
-    tally = hold(list(SECTIONS[section](sample)), tmp_path)
+    points = list(SECTIONS[section](sample))
     if section == "calls":
-        assert tally.tried > 250
+        assert len(points) > 250
+        points = points[::3]  # kills and failures alternate
+    hold(points, tmp_path)
 
 
 # --- the campaign itself -------------------------------------------------------------------------

@@ -69,7 +69,9 @@ def test_every_normal_is_the_quantile_of_its_word():
 
 
 @pytest.mark.slow
-def test_every_normal_has_the_golden_bits(isa):
+def test_every_normal_has_the_golden_bits(isa, request):
+    if isa == "scalar" and not request.config.getoption("--long"):
+        pytest.skip("long: run with --long")
     digest = hashlib.blake2b(digest_size=8)
     for crc in over_pieces(checksum, 2**32):
         digest.update(crc.to_bytes(4, "little"))
