@@ -107,6 +107,7 @@ def test_a_file_is_made_mapped_and_filled(run, system):
     )
 
 
+@pytest.mark.slow
 @system
 def test_the_command_line_works(run, system, tmp_path):
     run(system, shell("write small.toml out --seed 3"))
@@ -120,6 +121,7 @@ def test_the_command_line_works(run, system, tmp_path):
     run(system, shell("verify out"), code=1)
 
 
+@pytest.mark.slow
 @system
 def test_local_workers_write_a_checkpoint(run, system):
     run(
