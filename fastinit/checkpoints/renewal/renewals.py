@@ -27,6 +27,7 @@ from fastinit.checkpoints.pieces import PIECES, Piece, Run, Span, chunks, wanted
 from fastinit.checkpoints.read import Checkpoint, read_exactly
 from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import CheckpointError
+from fastinit.machine import storage
 from fastinit.machine.descriptors import OpenFile
 from fastinit.numerics.dtypes import DTYPES, DType
 from fastinit.texts import printable, quoted
@@ -193,19 +194,17 @@ def space_for(renewals: Iterable[Renewal]) -> int:
 def make(
     target: Folder, renewal: Renewal, workers: int, progress: Callable[[int], None] | None
 ) -> None:
-    """Make one file anew, and give it the old one's name, owner and mode.
-
-    The old one is closed by then: Windows replaces no file that is open.
-    """
+    """Make one file anew, and give it the old one's name, owner and mode."""
     old = target.opened.new()
     try:
         _open(target, renewal, old)
         target.imitate([renewal.file])
         source = _Source(renewal, old.fileno(), target)
-        (file,) = fill(target, [source], workers, progress, publish=False)
+        (file,) = fill(target, [source], workers, progress, publish=storage.POSIX)
     finally:
         target.opened.release(old)
-    file.publish()
+    if not storage.POSIX:  # which replaces no file that is open
+        file.publish()
 
 
 def _open(target: Folder, renewal: Renewal, old: OpenFile) -> None:
