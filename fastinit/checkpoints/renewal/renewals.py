@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from fastinit.errors import CheckpointError
 from fastinit.machine import storage
 from fastinit.machine.descriptors import OpenFile
 from fastinit.numerics.dtypes import DTYPES, DType
+from fastinit.properties import cached_property
 from fastinit.texts import printable, quoted
 
 if TYPE_CHECKING:
