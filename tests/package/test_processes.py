@@ -363,6 +363,23 @@ def test_importing_fastinit_starts_no_thread_and_prints_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+FILLS = """
+import sys
+import fastinit as fi
+before = set(sys.modules)
+for scheme in ("he_normal()", "orthogonal()", "mapped(uniform(0, 16), 'log(x) + sqrt(x)')"):
+    fi.array((30, 40), scheme, seed=1, name="w", threads=2, region=range(5))
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.native
+def test_a_fill_imports_nothing():
+    """A process that is forked during an import of another thread could not finish it."""
+    done = subprocess.run([sys.executable, "-c", FILLS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
 NAMES = """
 import fastinit
 for name in ("Checkpoint", "diff", "memmap", "open", "refill", "regenerate", "stats", "verify"):
