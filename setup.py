@@ -81,7 +81,7 @@ def extension(name: str, sources: list[str]) -> Extension:
 
 
 MACHINE = ["src_c/clock.c", "src_c/float_state.c"]
-KERNELS = sorted(set(map(str, Path("src_c").glob("*.c"))) - {"src_c/clock.c"})
+KERNELS = sorted({path.as_posix() for path in Path("src_c").glob("*.c")} - {"src_c/clock.c"})
 
 
 def extensions() -> list[Extension]:

@@ -121,12 +121,14 @@ _OF_CHECKPOINTS = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """What concerns files, which whoever fills arrays alone has no need to import."""
-    if name not in _OF_CHECKPOINTS and name != "checkpoints":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = in_default_floats(import_module, ("fastinit.checkpoints",), {})
-    return room if name == "checkpoints" else getattr(room, name)
+if not TYPE_CHECKING:  # else a type checker would take every name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        """What concerns files, which whoever fills arrays alone has no need to import."""
+        if name not in _OF_CHECKPOINTS and name != "checkpoints":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        room = in_default_floats(import_module, ("fastinit.checkpoints",), {})
+        return room if name == "checkpoints" else getattr(room, name)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from fastinit import plans
@@ -26,6 +25,7 @@ from fastinit.machine.floats import default_floats
 from fastinit.numerics.checks import LIMIT
 from fastinit.numerics.dtypes import resolve
 from fastinit.plans.reading import CONFIG_FILE
+from fastinit.properties import cached_property
 from fastinit.schemes.custom import Trusted, is_own, trusted
 from fastinit.values.custom import DrawFunction
 from fastinit.values.stream import check_seed

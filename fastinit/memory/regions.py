@@ -7,10 +7,11 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from types import EllipsisType
 
 from fastinit.integers import integer_of
+from fastinit.properties import cached_property
 from fastinit.texts import quoted
 
 AxisIndex = int | slice | EllipsisType

@@ -10,7 +10,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib import import_module
 from pickle import PicklingError
 from types import FunctionType, MappingProxyType
@@ -26,6 +26,7 @@ from fastinit.numba.loops import WIDTHS, MapLoop, compiled_function
 from fastinit.numba.signatures import check_options, check_shared, moment_of, signature_of
 from fastinit.numerics.checks import check_finite
 from fastinit.numerics.dtypes import DType
+from fastinit.properties import cached_property
 from fastinit.schemes.custom import OWN_MODULES
 from fastinit.schemes.scheme import Scheme
 from fastinit.values.custom import Custom, DrawFunction

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from fastinit.errors import PlanError
@@ -20,6 +19,7 @@ from fastinit.machine.floats import default_floats
 from fastinit.numerics.checks import integers_of, is_plain_shape, size_of
 from fastinit.numerics.dtypes import DTYPES, resolve
 from fastinit.plans.rules import Assignment, Rows, Rules
+from fastinit.properties import cached_property
 from fastinit.schemes import Scheme, scheme
 from fastinit.schemes.custom import Trusted, trusted
 from fastinit.schemes.scheme import instead_of_scheme

@@ -16,7 +16,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,7 @@ from fastinit.errors import PlanError
 from fastinit.numerics.checks import LIMIT
 from fastinit.plans.rules import Assignment, NamedScheme, Rules
 from fastinit.plans.tensors import Plan, Tensor, check_keys
+from fastinit.properties import cached_property
 from fastinit.schemes import Scheme, scheme
 from fastinit.schemes.custom import Trusted
 from fastinit.schemes.expressions import Number, evaluate, evaluate_tuple

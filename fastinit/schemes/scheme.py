@@ -11,12 +11,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from fastinit.errors import UntrustedError
 from fastinit.machine.floats import default_floats
 from fastinit.numerics.checks import check_shape
+from fastinit.properties import cached_property
 from fastinit.schemes.custom import Trusted, function_of, trusted
 from fastinit.schemes.expressions import MAX_TEXT, SchemeCall, parse_call
 from fastinit.schemes.registry import SCHEMES

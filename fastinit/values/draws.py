@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastinit.numerics.dtypes import DTYPES, DType
+from fastinit.properties import cached_property
 from fastinit.values.distributions import Normal, Uniform
 from fastinit.values.samplers import Generator, Sampler
 from fastinit.values.stream import Stream

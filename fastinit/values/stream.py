@@ -7,11 +7,11 @@ docs/stream.md defines every bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import blake2b
 from typing import SupportsIndex
 
 from fastinit.numerics.checks import check_integer
+from fastinit.properties import cached_property
 from fastinit.texts import quoted
 
 VERSION = 1

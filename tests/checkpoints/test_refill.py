@@ -35,7 +35,7 @@ from fastinit.checkpoints import refill, regenerate, verify, write
 from fastinit.checkpoints.files import Folder
 from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import CheckpointError, InvalidCheckpointError, VerifyError
-from fastinit.machine.descriptors import OpenFiles
+from fastinit.machine.descriptors import OpenFile, OpenFiles
 
 INDEX = "model.safetensors.index.json"
 SHARDS = {"seed": 3, "max_shard_size": "60KB"}
@@ -298,6 +298,22 @@ def test_who_has_mapped_the_old_file_keeps_it(tmp_path):
     refill(tmp_path, "double", seed=4)
     assert (mapped == before).all()
     assert (fi.open(tmp_path)["double"] != before).any()
+
+
+def test_the_new_file_is_locked_until_it_has_its_name(tmp_path, monkeypatch):
+    """Another machine cannot see the lock of a folder on NFS, and would remove the file."""
+    fi.write(plan_of(("a", (40,), "normal()"), ("b", (9,), "zeros()")), tmp_path / "m", seed=3)
+    locked, rename = [], Folder.rename
+
+    def renamed(folder, old, new):
+        with OpenFile() as other:
+            folder.file.open_in(other, old, os.O_RDWR)
+            locked.append((new, other.lock() is False))
+        rename(folder, old, new)
+
+    monkeypatch.setattr(Folder, "rename", renamed)
+    refill(tmp_path / "m", ["a"], seed=4)
+    assert locked == [("model.safetensors", True)]
 
 
 def test_the_new_file_has_the_mode_of_the_old_one(tmp_path):

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 SECONDS, DEADLINE, MEGABYTES, LENGTH = 5, 60, 500, 4096
@@ -36,6 +37,8 @@ def main() -> int:
 
     if options.target != "all" and options.target not in TARGETS:
         parser.error(f"target is {options.target!r}: choose from all, {', '.join(TARGETS)}")
+    if find_spec("atheris") is None:
+        parser.error("atheris is missing: pip install '.[fuzz]', with Python 3.11 to 3.13")
     names = list(TARGETS) if options.target == "all" else [options.target]
     folder = options.folder or Path(tempfile.mkdtemp(prefix="fastinit-fuzz-"))
     bad = [name for name in names if not _run(name, folder / name, options.minutes)]
@@ -67,10 +70,8 @@ def _run(name: str, folder: Path, minutes: float) -> bool:
 
 def _inside(name: str, folder: Path, minutes: float) -> int:
     """Be the process that fuzzes a target; it does not return."""
-    try:
-        import atheris
-    except ImportError:
-        sys.exit("atheris is missing: pip install '.[fuzz]', with Python 3.11 to 3.13")
+    import atheris
+
     with atheris.instrument_imports(include=["fastinit", "json", "tomllib", "ast"]):
         import targets
     target = targets.TARGETS[name]

@@ -6,6 +6,7 @@ What run.py finds becomes an example in the tests of the reader that it concerns
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -121,11 +122,23 @@ def test_an_error_of_another_kind_is_a_finding():
         fi.array((2,), "nope()", seed=0, name="w")
 
 
+RUN = Path(__file__).with_name("run.py")
+
+
 def test_an_unknown_target_is_refused():
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("run.py"), "nothing"],
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run([sys.executable, RUN, "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "target is 'nothing': choose from all, safetensors-file, " in done.stderr
+
+
+def test_a_missing_fuzzer_is_no_finding():
+    without = (
+        "import runpy, sys; sys.modules['atheris'] = None\n"
+        f"sys.argv = ['run.py', 'all']; runpy.run_path({str(RUN)!r}, run_name='__main__')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(RUN.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", without], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "atheris is missing: pip install '.[fuzz]', with Python 3.11 to 3.13" in done.stderr

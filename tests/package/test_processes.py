@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import hashlib
 import multiprocessing
@@ -334,6 +335,8 @@ IMPORT = """
 import sys
 before = set(sys.modules)
 import fastinit
+assert "fastinit.checkpoints" not in sys.modules
+fastinit.checkpoints  # imported now
 found = {name.split(".")[0] for name in set(sys.modules) - before}
 print(*sorted(found - set(sys.stdlib_module_names)))
 print(*sorted({"multiprocessing", "asyncio", "tkinter", "unittest"} & found))
@@ -358,3 +361,44 @@ def test_importing_fastinit_starts_no_thread_and_prints_nothing():
         [sys.executable, "-W", "error", "-c", script], capture_output=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+FILLS = """
+import sys
+import fastinit as fi
+before = set(sys.modules)
+for scheme in ("he_normal()", "orthogonal()", "mapped(uniform(0, 16), 'log(x) + sqrt(x)')"):
+    fi.array((30, 40), scheme, seed=1, name="w", threads=2, region=range(5))
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.native
+def test_a_fill_imports_nothing():
+    """A process that is forked during an import of another thread could not finish it."""
+    done = subprocess.run([sys.executable, "-c", FILLS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
+NAMES = """
+import fastinit
+for name in ("Checkpoint", "diff", "memmap", "open", "refill", "regenerate", "stats", "verify"):
+    assert getattr(fastinit, name) is getattr(fastinit.checkpoints, name), name
+from fastinit import *
+assert write is fastinit.checkpoints.write
+"""
+
+
+def test_what_concerns_files_is_there_when_it_is_asked_for():
+    done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    with pytest.raises(AttributeError, match="module 'fastinit' has no attribute 'he_norml'"):
+        fi.he_norml  # noqa: B018 - it has no value
+
+
+def test_type_checkers_do_not_take_every_name_for_one_of_ours():
+    """They would, if they saw a `__getattr__`."""
+    body = ast.parse(Path(fi.__file__).read_text("utf-8")).body
+    assert "__getattr__" not in {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    guards = [ast.unparse(node.test) for node in body if isinstance(node, ast.If)]
+    assert guards == ["TYPE_CHECKING", "not TYPE_CHECKING"]

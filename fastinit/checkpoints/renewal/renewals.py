@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +26,10 @@ from fastinit.checkpoints.pieces import PIECES, Piece, Run, Span, chunks, wanted
 from fastinit.checkpoints.read import Checkpoint, read_exactly
 from fastinit.checkpoints.recipe import Recipe
 from fastinit.errors import CheckpointError
+from fastinit.machine import storage
 from fastinit.machine.descriptors import OpenFile
 from fastinit.numerics.dtypes import DTYPES, DType
+from fastinit.properties import cached_property
 from fastinit.texts import printable, quoted
 
 if TYPE_CHECKING:
@@ -193,19 +194,17 @@ def space_for(renewals: Iterable[Renewal]) -> int:
 def make(
     target: Folder, renewal: Renewal, workers: int, progress: Callable[[int], None] | None
 ) -> None:
-    """Make one file anew, and give it the old one's name, owner and mode.
-
-    The old one is closed by then: Windows replaces no file that is open.
-    """
+    """Make one file anew, and give it the old one's name, owner and mode."""
     old = target.opened.new()
     try:
         _open(target, renewal, old)
         target.imitate([renewal.file])
         source = _Source(renewal, old.fileno(), target)
-        (file,) = fill(target, [source], workers, progress, publish=False)
+        (file,) = fill(target, [source], workers, progress, publish=storage.POSIX)
     finally:
         target.opened.release(old)
-    file.publish()
+    if not storage.POSIX:  # which replaces no file that is open
+        file.publish()
 
 
 def _open(target: Folder, renewal: Renewal, old: OpenFile) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
 from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import DType
+from fastinit.properties import cached_property
 from fastinit.values.matrices.blocks import BlockSampler
 from fastinit.values.rows import ElementNumbers, starts
 from fastinit.values.samplers import Bytes, Range, Sampler

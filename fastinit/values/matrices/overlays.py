@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from itertools import accumulate, groupby, pairwise
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from fastinit.numerics.checks import Shape
 from fastinit.numerics.dtypes import DType
+from fastinit.properties import cached_property
 from fastinit.values.distributions import Distribution
 from fastinit.values.mapped import Elementwise
 from fastinit.values.matrices.blocks import BlockSampler

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from fastinit.machine.floats import exact_decimals
 from fastinit.numerics import undecided
 from fastinit.numerics.doubles import DoubleArray, pair_of, two_product
 from fastinit.numerics.elementary import DIGITS, FARTHEST, settled, sine_of_pair
+from fastinit.properties import cached_property
 from fastinit.values.intervals import Interval
 from fastinit.values.rows import ElementNumbers
 from fastinit.values.tables.known import KnownTable, indices_along
