@@ -20,6 +20,7 @@ pytest.importorskip("numba")
 TESTS = Path(__file__).parents[1]
 
 
+@pytest.mark.long
 def test_in_the_simulator_every_check_of_kernels_holds():
     import cuda_checks
 
