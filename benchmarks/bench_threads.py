@@ -64,7 +64,7 @@ def torch_call(memory: np.ndarray[Any, Any], threads: int) -> dict[str, Callable
 
 
 def measured(memory: np.ndarray[Any, Any], threads: int, rounds: int) -> dict[str, Any]:
-    """A race of so many threads: million values a second, and the share of memset."""
+    """A race of `threads` threads: millions of values a second, and the share of memset."""
     found = measure.interleaved(calls(memory, threads) | torch_call(memory, threads), rounds)
     rows = {}
     for name, seconds in found.items():

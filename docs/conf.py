@@ -69,7 +69,7 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Source"]
 napoleon_use_rtype = False
 
-smartquotes = False  # `--option` is no dash
+smartquotes = False  # `--option` is not a dash
 
 # Anchors and formulas are written as for a Git host.
 myst_heading_anchors = 4
@@ -86,7 +86,7 @@ pygments_style = "default"
 
 
 def escape_asterisks(app: Any, context: Any, lines: list[str]) -> None:
-    """The help of a command is plain text; a pattern such as '*.weight' is no emphasis."""
+    """The help of a command is plain text; a pattern such as '*.weight' is not emphasised."""
     lines[:] = [line.replace("*", r"\*") for line in lines]
 
 

@@ -23,11 +23,11 @@ class OpenFolder(OpenFile):
     """A folder, opened once and closed once, as an `OpenFile` is."""
 
     def enter(self, path: Path, *, follow: bool = False) -> None:
-        """Open the folder at `path`, which is no symbolic link unless it may `follow` one."""
+        """Open the folder at `path`, no symbolic link unless it may `follow` one."""
         self.open(path, os.O_RDONLY | storage.FOLDER | (0 if follow else storage.NO_FOLLOW))
 
     def open_in(self, file: OpenFile, name: str, flags: int, mode: int = 0o666) -> int:
-        """Open `name`, which is no symbolic link, and return the descriptor."""
+        """Open `name`, which must not be a symbolic link, and return the descriptor."""
         return file.open(name, flags | storage.NO_FOLLOW, mode, self.fileno())
 
     def state(self, name: str, *, follow: bool = False) -> os.stat_result:

@@ -257,14 +257,14 @@ def test_a_line_is_the_exact_one_rounded_once(start, end, count):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_no_number_stays_none(name):
+def test_nan_stays_nan(name):
     found = getattr(elementary, name)(np.array([math.nan, 0.5, -math.nan]))
     assert np.isnan(found[[0, 2]]).all()
     assert bits(found[1]) == bits(getattr(elementary, name)(np.array([0.5]))[0])
 
 
 @pytest.mark.parametrize(("base", "exponent"), [(math.nan, 0.5), (0.5, math.nan), (-0.5, math.nan)])
-def test_a_power_of_what_is_no_number_is_none(base, exponent):
+def test_a_power_of_nan_is_nan(base, exponent):
     found = elementary.power(np.array([base, 2.0]), np.array([exponent, 0.5]))
     assert math.isnan(found[0])
     assert found[1] == math.sqrt(2.0)
