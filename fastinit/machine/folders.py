@@ -23,7 +23,7 @@ class OpenFolder(OpenFile):
     """A folder, opened once and closed once, as an `OpenFile` is."""
 
     def enter(self, path: Path, *, follow: bool = False) -> None:
-        """Open the folder at `path`, no symbolic link unless it may `follow` one."""
+        """Open the folder at `path`; a symbolic link to one only if it may `follow` it."""
         self.open(path, os.O_RDONLY | storage.FOLDER | (0 if follow else storage.NO_FOLLOW))
 
     def open_in(self, file: OpenFile, name: str, flags: int, mode: int = 0o666) -> int:
